@@ -1,0 +1,50 @@
+// Package explain holds what a layer tells about itself, so that a stack can be
+// checked and explained as a whole without the root knowing its layers.
+package explain
+
+import "time"
+
+// Kind is what a layer does to a call.
+type Kind int
+
+// The kinds. Opaque is a layer that tells nothing of itself.
+const (
+	Opaque Kind = iota
+	Timeout
+	Retry
+	Breaker
+)
+
+// String returns the kind as the package that implements it is named.
+func (k Kind) String() string {
+	switch k {
+	case Timeout:
+		return "timeout"
+	case Retry:
+		return "retry"
+	case Breaker:
+		return "breaker"
+	default:
+		return "opaque"
+	}
+}
+
+// Facts are the numbers by which a layer shapes a call. Fields that do not
+// apply to the kind are zero.
+type Facts struct {
+	Kind Kind
+	Name string
+
+	Limit time.Duration // Timeout: zero is no limit
+
+	MaxAttempts int  // Retry: in total
+	Nested      bool // Retry: repeats even inside another retry
+
+	Window   time.Duration // Breaker: zero if it has no ratio rule
+	SlowCall time.Duration // Breaker: zero if slowness does not count
+}
+
+// An Explainer tells its facts.
+type Explainer interface {
+	Explain() Facts
+}

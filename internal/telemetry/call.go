@@ -1,0 +1,219 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// A Call is one logical call on its way through the layers: one INTERNAL span
+// with everything that befell it. Its methods accept a nil receiver. It is used
+// by one goroutine at a time, which is what the law of layers promises.
+type Call struct {
+	scope     *scope
+	providers Providers
+	name      string
+	span      trace.Span // nil if nobody records spans
+	start     time.Time
+
+	attempts int
+	stop     string
+	last     trace.SpanContext // the newest attempt's
+}
+
+// callContext carries a Call, or hides the one above it if call is nil.
+type callContext struct {
+	context.Context
+	call *Call
+}
+
+type callKey struct{}
+
+func (c *callContext) Value(key any) any {
+	if key == (callKey{}) {
+		return c.call
+	}
+	return c.Context.Value(key)
+}
+
+func fromContext(ctx context.Context) *Call {
+	call, _ := ctx.Value(callKey{}).(*Call)
+	return call
+}
+
+// Recording reports whether a call begun on ctx with p would be recorded. It is
+// all that a call costs while no SDK is installed.
+func Recording(p Providers) bool { return scopeOf(p) != nil }
+
+// Active reports whether ctx is inside a recorded call's layers, rather than
+// inside its attempts or outside of any call.
+func Active(ctx context.Context) bool { return fromContext(ctx) != nil }
+
+// Start begins the call name and returns the context for its layers. The call
+// must be ended. Start returns ctx and nil if nobody listens.
+func Start(ctx context.Context, p Providers, name string) (context.Context, *Call) {
+	s := scopeOf(p)
+	if s == nil {
+		return ctx, nil
+	}
+	call := &Call{scope: s, providers: p, name: name, start: time.Now()}
+	if s.tracer != nil {
+		ctx, call.span = s.tracer.Start(ctx, spanCallPrefix+name,
+			trace.WithSpanKind(trace.SpanKindInternal),
+			trace.WithAttributes(attribute.String(keyName, name)))
+	}
+	return &callContext{Context: ctx, call: call}, call
+}
+
+// End ends the call with the error that the caller gets. callerErr is the
+// caller's own context's error at that moment.
+func (c *Call) End(ctx context.Context, err, callerErr error) {
+	if c == nil {
+		return
+	}
+	outcome := outcomeOf(err, callerErr)
+	errorType := ""
+	if outcome == outcomeFailure || outcome == outcomeRejected {
+		errorType = ErrorType(err)
+	}
+	c.endMetrics(ctx, outcome, errorType)
+	c.endSpan(outcome, errorType, err)
+}
+
+func (c *Call) endMetrics(ctx context.Context, outcome, errorType string) {
+	m := c.scope.metrics
+	if m == nil {
+		return
+	}
+	took := time.Since(c.start).Seconds()
+	retried := c.attempts > 1
+	sets := m.success(c.name)
+	m.attempts.Record(ctx, int64(c.attempts), sets.attempts)
+	if outcome == outcomeSuccess {
+		m.callDuration.Record(ctx, took, sets.duration)
+		i := 0
+		if retried {
+			i = 1
+		}
+		m.calls.Add(ctx, 1, sets.calls[i])
+		return
+	}
+	m.callDuration.Record(ctx, took, failureSet(c.name, outcome, errorType))
+	m.calls.Add(ctx, 1, failureSet(c.name, outcome, errorType, attribute.Bool(keyRetried, retried)))
+}
+
+func (c *Call) endSpan(outcome, errorType string, err error) {
+	if c.span == nil {
+		return
+	}
+	if c.span.IsRecording() {
+		c.span.SetAttributes(attribute.String(keyOutcome, outcome), attribute.Int(keyAttempts, c.attempts))
+		if c.stop != "" {
+			c.span.SetAttributes(attribute.String(keyStopReason, c.stop))
+		}
+		fail(c.span, errorType, err)
+	}
+	c.span.End()
+}
+
+// fail marks a span as failed, unless errorType is empty.
+func fail(span trace.Span, errorType string, err error) {
+	if errorType == "" {
+		return
+	}
+	span.SetAttributes(semconv.ErrorTypeKey.String(errorType))
+	span.SetStatus(codes.Error, err.Error())
+}
+
+// outcomeOf judges cancellation by the caller's context, never by the error: a
+// callee may well return context.Canceled of its own.
+func outcomeOf(err, callerErr error) string {
+	if err == nil {
+		return outcomeSuccess
+	}
+	if errors.Is(callerErr, context.Canceled) {
+		return outcomeCancelled
+	}
+	if rejected(err) {
+		return outcomeRejected
+	}
+	return outcomeFailure
+}
+
+// rejected reports whether err is a layer's refusal rather than a failure of
+// the callee.
+func rejected(err error) bool {
+	var r interface{ Rejected() bool }
+	return errors.As(err, &r) && r.Rejected()
+}
+
+// An Attempt is one run of the innermost function. Its methods accept a nil
+// receiver.
+type Attempt struct {
+	call  *Call
+	span  trace.Span
+	start time.Time
+}
+
+// Attempt begins an attempt as an INTERNAL span that links to the attempt
+// before it, and returns the context for the function. The attempt must be
+// ended.
+func (c *Call) Attempt(ctx context.Context) (context.Context, *Attempt) {
+	if c == nil {
+		return ctx, nil
+	}
+	c.attempts++
+	a := &Attempt{call: c, start: time.Now()}
+	if c.scope.tracer != nil {
+		opts := []trace.SpanStartOption{
+			trace.WithSpanKind(trace.SpanKindInternal),
+			trace.WithAttributes(attribute.String(keyName, c.name), attribute.Int(keyAttempt, c.attempts)),
+		}
+		if c.last.IsValid() {
+			opts = append(opts, trace.WithLinks(trace.Link{SpanContext: c.last}))
+		}
+		ctx, a.span = c.scope.tracer.Start(ctx, spanAttemptPrefix+c.name, opts...)
+		c.last = a.span.SpanContext()
+	}
+	return &callContext{Context: ctx}, a
+}
+
+// End ends the attempt with the function's error. attemptErr is the error of
+// the context that the attempt ran on. A caller that went away is nobody's
+// failure.
+func (a *Attempt) End(ctx context.Context, err, attemptErr error) {
+	if a == nil {
+		return
+	}
+	outcome := outcomeOf(err, nil)
+	errorType := ""
+	switch {
+	case err == nil:
+	case errors.Is(attemptErr, context.Canceled):
+		outcome = outcomeCancelled
+	case errors.Is(attemptErr, context.DeadlineExceeded):
+		errorType = "timeout"
+	default:
+		errorType = ErrorType(err)
+	}
+	if m := a.call.scope.metrics; m != nil {
+		took := time.Since(a.start).Seconds()
+		if outcome == outcomeSuccess {
+			m.attemptDuration.Record(ctx, took, m.success(a.call.name).duration)
+		} else {
+			m.attemptDuration.Record(ctx, took, failureSet(a.call.name, outcome, errorType))
+		}
+	}
+	if a.span == nil {
+		return
+	}
+	if a.span.IsRecording() {
+		fail(a.span, errorType, err)
+	}
+	a.span.End()
+}

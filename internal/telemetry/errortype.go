@@ -1,0 +1,56 @@
+package telemetry
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+)
+
+// otherError is the conventions' word for an error without a class.
+const otherError = "_OTHER"
+
+// ErrorType returns a class of low cardinality for err, for error.type. An
+// error may name its own class by a method ErrorType() string.
+func ErrorType(err error) string {
+	var own interface{ ErrorType() string }
+	if errors.As(err, &own) {
+		return own.ErrorType()
+	}
+	for _, class := range errorClasses {
+		if errors.Is(err, class.err) {
+			return class.name
+		}
+	}
+	return classByType(err)
+}
+
+var errorClasses = []struct {
+	err  error
+	name string
+}{
+	{syscall.ECONNREFUSED, "connection_refused"},
+	{syscall.ECONNRESET, "connection_reset"},
+	{syscall.EPIPE, "connection_reset"},
+	{net.ErrClosed, "connection_closed"},
+	{io.ErrUnexpectedEOF, "unexpected_eof"},
+	{io.EOF, "eof"},
+	{context.DeadlineExceeded, "timeout"},
+	{context.Canceled, "cancelled"},
+}
+
+func classByType(err error) string {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "certificate"
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return "dns"
+	}
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return "timeout"
+	}
+	return otherError
+}

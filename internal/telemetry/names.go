@@ -1,0 +1,64 @@
+package telemetry
+
+// Scope is the instrumentation scope of every signal.
+const Scope = "github.com/redoubt-go/redoubt"
+
+// Attribute keys of our own.
+const (
+	keyName         = "redoubt.name"               // the call's name
+	keyOutcome      = "redoubt.outcome"            // success, failure, rejected, cancelled
+	keyRetried      = "redoubt.retried"            // whether more than one attempt was made
+	keyAttempt      = "redoubt.attempt"            // ordinal of an attempt, first = 1
+	keyAttempts     = "redoubt.attempts"           // attempts made in all
+	keyStopReason   = "redoubt.retry.stop_reason"  // why no further attempt was made
+	keyRetryReason  = "redoubt.retry.reason"       // error.type of the attempt retried
+	keyRetryDelay   = "redoubt.retry.delay"        // seconds
+	keyRetrySource  = "redoubt.retry.delay_source" // backoff, retry_after
+	keyLayer        = "redoubt.layer"              // timeout, retry, breaker
+	keyLayerName    = "redoubt.layer.name"         // the layer's own name, such as the breaker's
+	keyReason       = "redoubt.reason"             // why a layer refused or a breaker moved
+	keyRetryAfter   = "redoubt.retry_after"        // seconds
+	keyLimit        = "redoubt.limit"              // seconds
+	keyBreakerState = "redoubt.breaker.state"      // closed, open, half-open
+	keyBreakerFrom  = "redoubt.breaker.from"
+	keyBreakerTo    = "redoubt.breaker.to"
+	keyGeneration   = "redoubt.breaker.generation"
+)
+
+// Span names.
+const (
+	spanCallPrefix    = "redoubt " // + the call's name
+	spanAttemptPrefix = "attempt " // + the call's name; functions only
+	spanShortCircuit  = "redoubt short-circuit"
+)
+
+// Event names.
+const (
+	eventRetry      = "redoubt.retry"
+	eventTimeout    = "redoubt.timeout"
+	eventTransition = "redoubt.breaker.transition"
+)
+
+// Metric names.
+const (
+	metricCallDuration    = "redoubt.call.duration"
+	metricAttemptDuration = "redoubt.attempt.duration"
+	metricCalls           = "redoubt.calls"
+	metricAttempts        = "redoubt.retry.attempts"
+	metricRetryDelay      = "redoubt.retry.delay"
+	metricTimeouts        = "redoubt.timeouts"
+	metricRejections      = "redoubt.rejections"
+	metricUnenforced      = "redoubt.rejections.unenforced"
+	metricTransitions     = "redoubt.breaker.transitions"
+	metricBreakerState    = "redoubt.breaker.state"
+	metricFailureRatio    = "redoubt.breaker.failure_ratio"
+	metricBudgetBalance   = "redoubt.budget.balance"
+)
+
+// Outcomes of a call.
+const (
+	outcomeSuccess   = "success"
+	outcomeFailure   = "failure"
+	outcomeRejected  = "rejected"
+	outcomeCancelled = "cancelled"
+)
