@@ -1,0 +1,65 @@
+package timeout
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redoubt-go/redoubt/internal/explain"
+	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/telemetry"
+)
+
+// Limit is a layer that gives a call this long. Zero means no limit. A negative
+// Limit is a mistake: Check reports it, and Do returns that error instead of
+// running the call.
+//
+// A Limit has no memory and is safe for concurrent use.
+type Limit time.Duration
+
+// Do runs call on a context that ends after l. The context's cause is then an
+// [*Error].
+//
+// If the call fails once l has passed, while ctx itself is still good, Do
+// returns an [*Error] that wraps the call's error. A call that succeeds late
+// has succeeded. If ctx ends no later than l would, Do sets no timer and every
+// error passes unchanged.
+func (l Limit) Do(ctx context.Context, call func(context.Context) error) error {
+	if err := law.Args(ctx, call); err != nil {
+		return err
+	}
+	if err := l.Check(); err != nil {
+		return err
+	}
+	if l == 0 {
+		return call(ctx)
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= time.Duration(l) {
+		return call(ctx)
+	}
+
+	limited, cancel := context.WithTimeoutCause(ctx, time.Duration(l), &Error{Limit: time.Duration(l)})
+	defer cancel()
+	err := call(limited)
+	if err == nil || limited.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	telemetry.TimedOut(ctx, time.Duration(l))
+	return &Error{Limit: time.Duration(l), Err: err}
+}
+
+// Check reports a negative limit.
+func (l Limit) Check() error {
+	if l < 0 {
+		return fmt.Errorf("timeout: Limit is %v, must not be negative", time.Duration(l))
+	}
+	return nil
+}
+
+// String returns l as a [time.Duration] prints.
+func (l Limit) String() string { return time.Duration(l).String() }
+
+// Explain tells redoubt.Check what l does.
+func (l Limit) Explain() explain.Facts {
+	return explain.Facts{Kind: explain.Timeout, Limit: time.Duration(l)}
+}
