@@ -1,0 +1,276 @@
+package retry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/redoubt-go/redoubt/internal/keyed"
+	"github.com/redoubt-go/redoubt/internal/telemetry"
+)
+
+// The values that stand for the zero fields of a [BudgetConfig].
+const (
+	DefaultRatio        = 0.2
+	DefaultBurst        = 10
+	DefaultMinPerSecond = 1
+)
+
+// NoFloor, as BudgetConfig.MinPerSecond, means that an empty budget grants
+// nothing.
+const NoFloor = -1
+
+// maxBurst keeps the balance, in thousandths of a retry, far from overflow.
+const maxBurst = 1e9
+
+// BudgetConfig says how much a [Budget] grants.
+type BudgetConfig struct {
+	// Name tells budgets apart in metrics. It may be empty.
+	Name string
+
+	// Ratio is what each success pays in, in retries: 0.2 allows one retry
+	// for five successes. It is from (0, 1]; zero means DefaultRatio.
+	Ratio float64
+
+	// Burst is the most that the budget holds, in retries, and what it
+	// begins with. It is at least 1; zero means DefaultBurst.
+	Burst float64
+
+	// MinPerSecond is how many retries a second even an empty budget
+	// grants, so that a caller with little traffic is not left without any.
+	// It is owed for each process, so keep it small. Zero means
+	// DefaultMinPerSecond, NoFloor means none.
+	MinPerSecond float64
+}
+
+// A Budget grants retries out of what successes have paid in. While a
+// dependency works, nearly every failure can be retried; when it fails for
+// everybody, nothing is paid in and retries cease, so that they do not keep the
+// outage alive. Being paid by successes rather than by traffic is what makes
+// that so: an outage has traffic.
+//
+// One budget may be shared by everything that repeats calls to one dependency.
+// It is safe for concurrent use. A nil *Budget grants everything. Make one with
+// [NewBudget].
+//
+// Source: gRFC A6, "gRPC Retry Design", "Throttling Retry Attempts and Hedged
+// RPCs"; the floor is that of Finagle's RetryBudget.
+type Budget struct {
+	rules budgetRules
+	err   error
+
+	balance atomic.Int64 // thousandths of a retry
+	floor   atomic.Int64 // when the floor last granted, in nanoseconds since epoch
+	epoch   time.Time
+}
+
+// budgetRules are a BudgetConfig in the units of the balance.
+type budgetRules struct {
+	deposit int64         // thousandths of a retry
+	burst   int64         // thousandths of a retry
+	every   time.Duration // between two grants of the floor; 0 is never
+}
+
+// price is what a retry costs, in thousandths.
+const price = 1000
+
+// NewBudget returns a full budget. If config makes no sense, the budget's Check
+// says why and it grants nothing.
+func NewBudget(config BudgetConfig) *Budget {
+	b := newBudget(config)
+	telemetry.ObserveBudget(b, config.Name, (*Budget).Balance)
+	return b
+}
+
+func newBudget(config BudgetConfig) *Budget {
+	b := &Budget{epoch: time.Now()}
+	b.rules, b.err = config.rules()
+	b.balance.Store(b.rules.burst)
+	b.floor.Store(-int64(b.rules.every))
+	return b
+}
+
+func (c BudgetConfig) rules() (budgetRules, error) {
+	if c.Ratio == 0 {
+		c.Ratio = DefaultRatio
+	}
+	if c.Burst == 0 {
+		c.Burst = DefaultBurst
+	}
+	if c.MinPerSecond == 0 {
+		c.MinPerSecond = DefaultMinPerSecond
+	}
+	switch {
+	case !(c.Ratio > 0 && c.Ratio <= 1):
+		return budgetRules{}, fmt.Errorf("retry: budget %q: Ratio is %v, must be above 0 and at most 1", c.Name, c.Ratio)
+	case !(c.Burst >= 1 && c.Burst <= maxBurst):
+		return budgetRules{}, fmt.Errorf("retry: budget %q: Burst is %v, must be from 1 to %v", c.Name, c.Burst, float64(maxBurst))
+	case c.MinPerSecond != NoFloor && !(c.MinPerSecond > 0 && c.MinPerSecond <= 1e6):
+		return budgetRules{}, fmt.Errorf("retry: budget %q: MinPerSecond is %v, must be NoFloor or above 0 and at most 1e6", c.Name, c.MinPerSecond)
+	}
+	rules := budgetRules{
+		deposit: max(1, int64(math.Round(c.Ratio*price))),
+		burst:   int64(c.Burst * price),
+	}
+	if c.MinPerSecond != NoFloor {
+		rules.every = time.Duration(float64(time.Second) / c.MinPerSecond)
+	}
+	return rules, nil
+}
+
+// afterDeposit is the balance after a success.
+func (r budgetRules) afterDeposit(balance int64) int64 {
+	return min(balance+r.deposit, r.burst)
+}
+
+// afterWithdrawal is the balance after a retry, if the balance can pay it.
+func (r budgetRules) afterWithdrawal(balance int64) (int64, bool) {
+	if balance < price {
+		return balance, false
+	}
+	return balance - price, true
+}
+
+// floorGrants says whether an empty budget grants a retry this long after the
+// last that it granted so.
+func (r budgetRules) floorGrants(since time.Duration) bool {
+	return r.every > 0 && since >= r.every
+}
+
+// Deposit pays in for one success.
+func (b *Budget) Deposit() {
+	if b == nil {
+		return
+	}
+	for {
+		balance := b.balance.Load()
+		after := b.rules.afterDeposit(balance)
+		if after == balance || b.balance.CompareAndSwap(balance, after) {
+			return
+		}
+	}
+}
+
+// Withdraw reports whether the budget grants a retry, and charges it. It never
+// blocks.
+func (b *Budget) Withdraw() bool {
+	if b == nil {
+		return true
+	}
+	for {
+		balance := b.balance.Load()
+		after, ok := b.rules.afterWithdrawal(balance)
+		if !ok {
+			return b.withdrawFloor()
+		}
+		if b.balance.CompareAndSwap(balance, after) {
+			return true
+		}
+	}
+}
+
+func (b *Budget) withdrawFloor() bool {
+	now := int64(time.Since(b.epoch))
+	last := b.floor.Load()
+	return b.rules.floorGrants(time.Duration(now-last)) && b.floor.CompareAndSwap(last, now)
+}
+
+// Balance returns how many retries the budget would grant at once, its floor
+// not counted.
+func (b *Budget) Balance() float64 {
+	if b == nil {
+		return math.Inf(1)
+	}
+	return float64(b.balance.Load()) / price
+}
+
+// Check reports what made no sense in the budget's configuration.
+func (b *Budget) Check() error {
+	if b == nil {
+		return nil
+	}
+	return b.err
+}
+
+// BudgetGroupConfig says how a [BudgetGroup] makes and keeps its budgets.
+type BudgetGroupConfig struct {
+	// Budget is the configuration of each budget.
+	Budget BudgetConfig
+
+	// Key returns the key of the call that ctx belongs to, such as
+	// redoubt.Host. It must not be nil.
+	Key func(ctx context.Context) string
+
+	// Max is the most budgets kept; the one unused for longest is forgotten
+	// first and begins anew, full. Zero means DefaultMaxBudgets.
+	Max int
+}
+
+// DefaultMaxBudgets stands for a zero BudgetGroupConfig.Max.
+const DefaultMaxBudgets = 1024
+
+// A BudgetGroup has a [Budget] for each key, such as a host. It is safe for
+// concurrent use. Make one with [NewBudgetGroup].
+type BudgetGroup struct {
+	key     func(context.Context) string
+	budgets *keyed.Cache[*Budget]
+	err     error
+}
+
+// NewBudgetGroup returns an empty group. If config makes no sense, the group's
+// Check says why and it grants nothing.
+func NewBudgetGroup(config BudgetGroupConfig) *BudgetGroup {
+	g := &BudgetGroup{key: config.Key}
+	_, err := config.Budget.rules()
+	switch {
+	case err != nil:
+		g.err = err
+	case config.Key == nil:
+		g.err = errors.New("retry: budget group: Key is nil, must be a function")
+	case config.Max < 0:
+		g.err = fmt.Errorf("retry: budget group: Max is %d, must not be negative", config.Max)
+	}
+	if config.Max <= 0 {
+		config.Max = DefaultMaxBudgets
+	}
+	g.budgets = keyed.New(config.Max,
+		func(string) *Budget { return newBudget(config.Budget) },
+		func(*Budget) bool { return false })
+	telemetry.ObserveBudget(g, config.Budget.Name, (*BudgetGroup).lowest)
+	return g
+}
+
+// For returns the budget for the call that ctx belongs to.
+func (g *BudgetGroup) For(ctx context.Context) *Budget {
+	if g == nil {
+		return nil
+	}
+	if g.err != nil {
+		return &Budget{err: g.err}
+	}
+	return g.budgets.Get(g.key(ctx))
+}
+
+// lowest returns the smallest balance, or that of a new budget if there is
+// none: the one number that tells an operator whether some host is in trouble.
+func (g *BudgetGroup) lowest() float64 {
+	lowest := math.Inf(1)
+	for _, b := range g.budgets.All() {
+		lowest = min(lowest, b.Balance())
+	}
+	if math.IsInf(lowest, 1) {
+		return 0
+	}
+	return lowest
+}
+
+// Check reports what made no sense in the group's configuration.
+func (g *BudgetGroup) Check() error {
+	if g == nil {
+		return nil
+	}
+	return g.err
+}

@@ -1,0 +1,282 @@
+package retry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/redoubt-go/redoubt/internal/explain"
+	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/telemetry"
+)
+
+// The values that stand for the zero fields of a [Policy].
+const (
+	DefaultMaxAttempts   = 3
+	DefaultMaxRetryAfter = time.Minute
+)
+
+// A Policy is a layer that repeats a failed call. Its zero value is ready to
+// use. A Policy is not changed by use and is safe for concurrent use, provided
+// that its functions are.
+//
+// A policy with a senseless field runs nothing: Check tells which field, and Do
+// returns the same error.
+type Policy struct {
+	// MaxAttempts is the number of attempts in total, the first included.
+	// Zero means DefaultMaxAttempts, 1 never retries, and a negative number
+	// is a mistake.
+	MaxAttempts int
+
+	// Backoff makes the sequence of waits for one call. It is called once a
+	// call has failed, so that a call that succeeds builds nothing. Nil means
+	// FullJitter with its defaults. A wait that is negative, such as
+	// backoff.Stop, ends the attempts.
+	Backoff func() backoff.BackOff
+
+	// Budget grants retries out of what successes have paid in. Nil grants
+	// every retry.
+	Budget *Budget
+
+	// Budgets has a budget for each key, such as a host. At most one of
+	// Budget and Budgets may be set.
+	Budgets *BudgetGroup
+
+	// Retryable reports whether a call that failed with this error may be
+	// repeated. Nil means that every error may. It cannot overrule an error
+	// that says of itself that it is not retryable.
+	Retryable func(error) bool
+
+	// MaxRetryAfter is the longest wait that a server or a breaker may
+	// demand; beyond it the policy stops at once. Zero means
+	// DefaultMaxRetryAfter; a negative duration is a mistake.
+	MaxRetryAfter time.Duration
+
+	// Nested lets the policy repeat a call even though it runs inside an
+	// attempt of another policy. Without it the inner policy makes one
+	// attempt, so that attempts do not multiply.
+	Nested bool
+
+	// Logger gets a record at level Warn when a call is given up after an
+	// attempt that could have been repeated. Nil is silent.
+	Logger *slog.Logger
+}
+
+// Do runs call until it succeeds or until there is a reason to stop, as the
+// package documentation lists them.
+//
+// A call that failed in its only attempt, and was not to be retried, returns
+// its error unchanged. Otherwise the error is an [*Error], which unwraps to the
+// last attempt's error.
+func (p Policy) Do(ctx context.Context, call func(context.Context) error) error {
+	if err := law.Args(ctx, call); err != nil {
+		return err
+	}
+	if err := p.Check(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return p.giveUp(ctx, &Error{Stop: StopCancelled})
+	}
+	if Attempt(ctx) > 0 && !p.Nested {
+		return p.once(ctx, call)
+	}
+
+	start := time.Now()
+	err := call(&attemptContext{Context: ctx, ordinal: 1})
+	if err == nil {
+		p.deposit(ctx)
+		return nil
+	}
+	return p.repeat(ctx, call, err, start)
+}
+
+// once is a policy inside another: the outer one does the repeating.
+func (p Policy) once(ctx context.Context, call func(context.Context) error) error {
+	err := call(ctx)
+	if err == nil {
+		p.deposit(ctx)
+		return nil
+	}
+	if ctx.Err() == nil && p.maxAttempts() > 1 && p.retryable(err) {
+		telemetry.Reject(ctx, telemetry.Rejection{Layer: "retry", Reason: "nested_retry", Err: err})
+	}
+	return err
+}
+
+// repeat goes on after the first attempt has failed with err.
+func (p Policy) repeat(ctx context.Context, call func(context.Context) error, err error, start time.Time) error {
+	var waits backoff.BackOff
+	for attempt := 1; ; attempt++ {
+		gaveUp := func(stop Stop) error {
+			return p.giveUp(ctx, &Error{Attempts: attempt, Elapsed: time.Since(start), Stop: stop, Err: err})
+		}
+		if stop := p.verdict(ctx.Err(), err, attempt); stop != "" {
+			return gaveUp(stop)
+		}
+		if waits == nil {
+			var invalid error
+			if waits, invalid = p.sequence(); invalid != nil {
+				return errors.Join(invalid, err)
+			}
+		}
+		next := p.schedule(err, waits.NextBackOff(), remaining(ctx), rand.Float64())
+		if next.stop != "" {
+			return gaveUp(next.stop)
+		}
+		if next.paid && !p.withdraw(ctx) {
+			return gaveUp(StopBudget)
+		}
+		telemetry.Retried(ctx, err, next.wait, next.source)
+		if !sleep(ctx, next.wait) {
+			return gaveUp(StopCancelled)
+		}
+		if err = call(&attemptContext{Context: ctx, ordinal: attempt + 1}); err == nil {
+			p.deposit(ctx)
+			return nil
+		}
+	}
+}
+
+// giveUp records that e ends the call, and returns the error for the caller.
+func (p Policy) giveUp(ctx context.Context, e *Error) error {
+	telemetry.Stopped(ctx, string(e.Stop))
+	switch e.Stop {
+	case StopCancelled:
+		e.Cause = context.Cause(ctx)
+		e.done = ctx.Err()
+	case StopPermanent, StopAttempts:
+		if e.Attempts == 1 {
+			return e.Err
+		}
+	case StopBudget, StopDeadline, StopRetryAfter:
+		telemetry.Reject(ctx, telemetry.Rejection{
+			Layer:   "retry",
+			Reason:  string(e.Stop),
+			Err:     e,
+			Because: telemetry.LastAttempt(ctx),
+		})
+	}
+	if e.Stop != StopCancelled && e.Stop != StopPermanent {
+		telemetry.Log(ctx, p.Logger, slog.LevelWarn, "retry: gave up", telemetry.LastAttempt(ctx), e.Err,
+			slog.Int("attempts", e.Attempts),
+			slog.Duration("elapsed", e.Elapsed),
+			slog.String("reason", string(e.Stop)))
+	}
+	return e
+}
+
+// Check reports the first field of p that makes no sense.
+func (p Policy) Check() error {
+	if p.MaxAttempts < 0 {
+		return fmt.Errorf("retry: MaxAttempts is %d, must not be negative", p.MaxAttempts)
+	}
+	if p.MaxRetryAfter < 0 {
+		return fmt.Errorf("retry: MaxRetryAfter is %v, must not be negative", p.MaxRetryAfter)
+	}
+	if p.Budget != nil && p.Budgets != nil {
+		return errors.New("retry: Budget and Budgets are both set, want at most one")
+	}
+	if err := p.Budget.Check(); err != nil {
+		return err
+	}
+	return p.Budgets.Check()
+}
+
+// Explain tells redoubt.Check what p does.
+func (p Policy) Explain() explain.Facts {
+	return explain.Facts{Kind: explain.Retry, MaxAttempts: p.maxAttempts(), Nested: p.Nested}
+}
+
+func (p Policy) maxAttempts() int {
+	if p.MaxAttempts == 0 {
+		return DefaultMaxAttempts
+	}
+	return p.MaxAttempts
+}
+
+func (p Policy) maxRetryAfter() time.Duration {
+	if p.MaxRetryAfter == 0 {
+		return DefaultMaxRetryAfter
+	}
+	return p.MaxRetryAfter
+}
+
+func (p Policy) budget(ctx context.Context) *Budget {
+	if p.Budgets != nil {
+		return p.Budgets.For(ctx)
+	}
+	return p.Budget
+}
+
+func (p Policy) deposit(ctx context.Context) { p.budget(ctx).Deposit() }
+
+func (p Policy) withdraw(ctx context.Context) bool { return p.budget(ctx).Withdraw() }
+
+// sequence makes the waits of one call, and refuses those that are known to
+// spin or to panic.
+func (p Policy) sequence() (backoff.BackOff, error) {
+	if p.Backoff == nil {
+		return FullJitter(0, 0)(), nil
+	}
+	waits := p.Backoff()
+	if waits == nil {
+		return nil, errors.New("retry: Backoff returned nil")
+	}
+	if e, ok := waits.(*backoff.ExponentialBackOff); ok && (e.Clock == nil || e.MaxInterval <= 0 || e.Stop == 0) {
+		return nil, errors.New("retry: Backoff returned a backoff.ExponentialBackOff literal, use backoff.NewExponentialBackOff")
+	}
+	waits.Reset()
+	return waits, nil
+}
+
+// remaining returns how long ctx has left.
+func remaining(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return noDeadline
+	}
+	return time.Until(deadline)
+}
+
+// sleep reports whether the wait ended before ctx did.
+func sleep(ctx context.Context, wait time.Duration) bool {
+	if wait <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// attemptContext carries the ordinal of an attempt.
+type attemptContext struct {
+	context.Context
+	ordinal int
+}
+
+type attemptKey struct{}
+
+func (c *attemptContext) Value(key any) any {
+	if key == (attemptKey{}) {
+		return c.ordinal
+	}
+	return c.Context.Value(key)
+}
+
+// Attempt returns the ordinal of the attempt that ctx belongs to, 1 for the
+// first. It returns 0 outside of any attempt of a [Policy].
+func Attempt(ctx context.Context) int {
+	ordinal, _ := ctx.Value(attemptKey{}).(int)
+	return ordinal
+}
