@@ -1,0 +1,461 @@
+package breaker
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/redoubt-go/redoubt/internal/explain"
+	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/telemetry"
+)
+
+// A State is where a circuit stands.
+type State int
+
+// The states.
+const (
+	Closed   State = iota // calls pass
+	Open                  // calls are refused
+	HalfOpen              // a few probes pass, other calls are refused
+)
+
+// String returns "closed", "open" or "half-open".
+func (s State) String() string {
+	switch s {
+	case Open:
+		return "open"
+	case HalfOpen:
+		return "half-open"
+	default:
+		return "closed"
+	}
+}
+
+// A Breaker is a layer that refuses calls to a dependency that fails. One
+// breaker serves all callers of a dependency, whatever the type of their
+// results. It is safe for concurrent use. Make one with [New].
+type Breaker struct {
+	config Config // with defaults
+	key    string // in a Group
+	err    error  // what is wrong with the configuration
+	epoch  time.Time
+
+	// phase changes with mu held and is read without it, so that a refusal
+	// takes no lock.
+	phase atomic.Pointer[phase]
+
+	mu          sync.Mutex
+	circuit     *gobreaker.TwoStepCircuitBreaker[struct{}]
+	window      window
+	consecutive int64
+	openings    int     // times that probes failed since the circuit was closed
+	flights     flights // calls under way, oldest first, if slowness counts
+	blame       blame   // why gobreaker is about to be asked
+
+	changes   []Transition // made with mu held now
+	queue     []Transition // for the logger and OnTransition
+	announces bool         // somebody is working the queue off
+}
+
+// A phase is the time between two state changes. It does not change.
+type phase struct {
+	state      State
+	forced     bool
+	generation uint64
+	until      time.Time  // Open and not forced: when it becomes half-open
+	refusal    *OpenError // unless Closed
+}
+
+// blame is what brings about a state change.
+type blame struct {
+	reason Reason
+	counts Counts
+	err    error
+	span   telemetry.Link
+}
+
+// New returns a closed breaker. If config makes no sense, the breaker's Check
+// says why, and Do returns that error instead of running a call.
+func New(config Config) *Breaker {
+	b := newBreaker(config, "")
+	telemetry.ObserveBreaker(b, (*Breaker).report)
+	return b
+}
+
+func newBreaker(config Config, key string) *Breaker {
+	config = config.withDefaults()
+	b := &Breaker{config: config, key: key, epoch: time.Now(), err: config.check()}
+	b.phase.Store(&phase{})
+	if b.err == nil {
+		b.window = newWindow(config.Window, config.Buckets)
+		b.circuit = b.newCircuit()
+	}
+	return b
+}
+
+// invalid returns a breaker that runs nothing.
+func invalid(err error) *Breaker {
+	b := &Breaker{err: err}
+	b.phase.Store(&phase{})
+	return b
+}
+
+// newCircuit returns gobreaker's state machine. It decides when the state
+// changes, by what it is told:
+//
+//   - In the closed state it is told of a failure once that is known, and at
+//     once asks for our verdict. It is told nothing while calls are under way, so
+//     that a slow call is not lost to a new generation, and it does not count:
+//     its counts take calls that are under way for successes.
+//   - Its own open state lasts a nanosecond, and it is not asked before our
+//     cooldown, which can grow, is over.
+//   - Its half-open state is used as it is, with probes that always end.
+func (b *Breaker) newCircuit() *gobreaker.TwoStepCircuitBreaker[struct{}] {
+	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Name:        b.config.Name,
+		MaxRequests: uint32(min(b.config.Probes, 1<<31)),
+		Timeout:     time.Nanosecond,
+		ReadyToTrip: func(gobreaker.Counts) bool { return b.blame.reason != "" },
+		IsExcluded:  func(err error) bool { return err == errIgnored }, //nolint:errorlint // It is ours, unwrapped.
+		OnStateChange: func(_ string, _, to gobreaker.State) {
+			switch to {
+			case gobreaker.StateOpen:
+				b.opened()
+			case gobreaker.StateHalfOpen:
+				b.halfOpened()
+			case gobreaker.StateClosed:
+				b.closed(blame{reason: ReasonProbes})
+			}
+		},
+	})
+}
+
+// Do runs call unless the circuit is open. If it is, or if it is half-open and
+// its probes are under way, Do returns an [*OpenError] at once. Otherwise it
+// returns call's error unchanged.
+func (b *Breaker) Do(ctx context.Context, call func(context.Context) error) error {
+	if err := law.Args(ctx, call); err != nil {
+		return err
+	}
+	if err := b.Check(); err != nil {
+		return err
+	}
+	t, err := b.admit(ctx)
+	if err != nil {
+		return err
+	}
+
+	// A call that panics or exits its goroutine leaves these as they are.
+	outcome, cause := Failure, errNoReturn
+	defer func() { b.settle(ctx, t, outcome, cause) }()
+	cause = call(ctx)
+	outcome = b.config.outcome(ctx, cause)
+	return cause
+}
+
+// A ticket is the permission to make a call.
+type ticket struct {
+	phase  *phase  // nil if the outcome does not count
+	flight *flight // of a probe, and if slowness counts
+}
+
+// admit lets a call pass or returns why not.
+func (b *Breaker) admit(ctx context.Context) (ticket, error) {
+	p := b.phase.Load()
+	switch {
+	case p.state == Closed && p.forced:
+		return ticket{}, nil
+	case p.state == Closed && b.config.SlowCall == 0:
+		return ticket{phase: p}, nil
+	case p.state == Open && (p.forced || time.Now().Before(p.until)):
+		return b.refuse(ctx, p)
+	}
+	return b.admitLocked(ctx)
+}
+
+// admitLocked admits a call that needs the lock: a probe, or one whose slowness
+// counts.
+func (b *Breaker) admitLocked(ctx context.Context) (ticket, error) {
+	b.mu.Lock()
+	b.sweep()
+	if p := b.phase.Load(); p.state == Closed && !p.forced {
+		f := b.flights.push(&flight{phase: p, start: b.now(), span: telemetry.SpanOf(ctx)})
+		b.unlock(ctx)
+		return ticket{phase: p, flight: f}, nil
+	}
+	b.poll()
+	p := b.phase.Load()
+	if p.state != HalfOpen {
+		b.unlock(ctx)
+		return b.admit(ctx) // as it is now: open or forced
+	}
+	done, err := b.circuit.Allow()
+	if err != nil {
+		b.unlock(ctx)
+		return b.refuse(ctx, p)
+	}
+	f := &flight{phase: p, start: b.now(), done: done, span: telemetry.SpanOf(ctx)}
+	f.watchdog = time.AfterFunc(b.probeLimit(), func() { b.giveUpOn(f) })
+	b.unlock(ctx)
+	return ticket{phase: p, flight: f}, nil
+}
+
+// poll makes an open circuit half-open if its cooldown is over.
+func (b *Breaker) poll() {
+	if p := b.phase.Load(); p.state == Open && !p.forced && !time.Now().Before(p.until) {
+		b.circuit.State()
+	}
+}
+
+// refuse returns the error of phase p, or admits the call uncounted if the
+// breaker is a shadow. It allocates nothing unless somebody listens.
+func (b *Breaker) refuse(ctx context.Context, p *phase) (ticket, error) {
+	telemetry.Reject(ctx, telemetry.Rejection{
+		Layer:      "breaker",
+		Name:       b.config.Name,
+		Reason:     p.refusal.ErrorType(),
+		Err:        p.refusal,
+		State:      p.state.String(),
+		Generation: p.generation,
+		Until:      p.until,
+		Because:    p.refusal.tripped,
+		Unenforced: b.config.Shadow,
+	})
+	if b.config.Shadow {
+		return ticket{}, nil
+	}
+	return ticket{}, p.refusal
+}
+
+// settle counts the outcome of an admitted call.
+func (b *Breaker) settle(ctx context.Context, t ticket, o Outcome, err error) {
+	if t.phase == nil {
+		return
+	}
+	var span telemetry.Link
+	if o == Failure || o == Slow {
+		span = telemetry.LastAttempt(ctx)
+	}
+	b.mu.Lock()
+	defer b.unlock(ctx)
+	if t.flight != nil {
+		if !b.land(t.flight) {
+			return
+		}
+		if o == Success && b.slow(t.flight) {
+			o, err = Slow, errSlow
+		}
+	}
+	b.sweep()
+	b.count(t, o, err, span)
+}
+
+// count gives an outcome to the window, or to gobreaker's half-open state. An
+// outcome from before the last state change is late and counts as nothing.
+func (b *Breaker) count(t ticket, o Outcome, err error, span telemetry.Link) {
+	if t.phase != b.phase.Load() {
+		return
+	}
+	if t.phase.state == HalfOpen {
+		b.blame = blame{reason: ReasonProbeFailed, counts: t.phase.refusal.Counts, err: err, span: span}
+		t.flight.done(verdictOn(o, err))
+		return
+	}
+	if o == Ignored {
+		return
+	}
+	now := b.now()
+	b.window.add(now, o)
+	switch o {
+	case Success:
+		b.consecutive = 0
+		return
+	case Failure:
+		b.consecutive++
+	}
+	counts := b.counts(now)
+	b.blame = blame{reason: b.config.verdict(counts), counts: counts, err: err, span: span}
+	if done, refused := b.circuit.Allow(); refused == nil {
+		done(errSlow)
+	}
+}
+
+// verdictOn is a probe's outcome in gobreaker's terms.
+func verdictOn(o Outcome, err error) error {
+	switch {
+	case o == Success:
+		return nil
+	case o == Ignored:
+		return errIgnored
+	case err == nil:
+		return errSlow
+	default:
+		return err
+	}
+}
+
+// opened, halfOpened and closed begin a new phase. They run with mu held.
+
+func (b *Breaker) opened() {
+	before := b.phase.Load()
+	if before.state == HalfOpen {
+		b.openings++
+	}
+	now := time.Now()
+	cooldown := b.config.cooldown(b.openings, retryAfter(b.blame.err), rand.Float64())
+	b.begin(&phase{
+		state: Open,
+		until: now.Add(cooldown),
+		refusal: &OpenError{
+			Name:    b.config.Name,
+			Key:     b.key,
+			State:   Open,
+			Reason:  b.blame.reason,
+			Opened:  now,
+			Until:   now.Add(cooldown),
+			Counts:  b.blame.counts,
+			Cause:   b.blame.err,
+			tripped: b.blame.span,
+		},
+	}, b.blame, cooldown)
+}
+
+func (b *Breaker) halfOpened() {
+	refusal := *b.phase.Load().refusal
+	refusal.State = HalfOpen
+	refusal.Until = time.Time{}
+	b.begin(&phase{state: HalfOpen, refusal: &refusal}, blame{reason: ReasonCooldown}, 0)
+}
+
+func (b *Breaker) closed(why blame) {
+	b.openings = 0
+	b.begin(&phase{state: Closed}, why, 0)
+}
+
+func (b *Breaker) begin(p *phase, why blame, cooldown time.Duration) {
+	before := b.phase.Load()
+	p.generation = before.generation + 1
+	if p.refusal != nil {
+		p.refusal.generation = p.generation
+	}
+	b.window.clear()
+	b.consecutive = 0
+	b.phase.Store(p)
+	b.changes = append(b.changes, Transition{
+		Name:       b.config.Name,
+		Key:        b.key,
+		From:       before.state,
+		To:         p.state,
+		Reason:     why.reason,
+		Generation: p.generation,
+		Counts:     why.counts,
+		Err:        why.err,
+		Cooldown:   cooldown,
+		At:         time.Now(),
+		TraceID:    why.span.TraceID(),
+		span:       why.span,
+	})
+}
+
+// State returns where the circuit stands. It makes an open circuit whose
+// cooldown is over half-open.
+func (b *Breaker) State() State {
+	p := b.phase.Load()
+	if p.state == Open && !p.forced && !time.Now().Before(p.until) {
+		b.mu.Lock()
+		b.poll()
+		b.unlock(context.Background())
+		p = b.phase.Load()
+	}
+	return p.state
+}
+
+// Counts returns what the window holds now.
+func (b *Breaker) Counts() Counts {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return Counts{}
+	}
+	return b.counts(b.now())
+}
+
+func (b *Breaker) counts(now time.Duration) Counts {
+	counts := b.window.counts(now)
+	counts.Consecutive = b.consecutive
+	return counts
+}
+
+// ForceOpen makes the breaker refuse all calls until ForceClosed or Reset.
+func (b *Breaker) ForceOpen() {
+	b.force(Open, &OpenError{
+		Name:   b.config.Name,
+		Key:    b.key,
+		State:  Open,
+		Reason: ReasonForced,
+		Opened: time.Now(),
+	})
+}
+
+// ForceClosed makes the breaker let all calls pass, and count nothing, until
+// ForceOpen or Reset.
+func (b *Breaker) ForceClosed() { b.force(Closed, nil) }
+
+func (b *Breaker) force(s State, refusal *OpenError) {
+	if b.err != nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.unlock(context.Background())
+	if p := b.phase.Load(); p.forced && p.state == s {
+		return
+	}
+	b.begin(&phase{state: s, forced: true, refusal: refusal}, blame{reason: ReasonForced}, 0)
+}
+
+// Reset closes the circuit and forgets what it counted and what was forced.
+// Calls under way count as nothing.
+func (b *Breaker) Reset() {
+	if b.err != nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.unlock(context.Background())
+	b.circuit = b.newCircuit()
+	b.closed(blame{reason: ReasonReset})
+}
+
+// Name returns the breaker's name.
+func (b *Breaker) Name() string { return b.config.Name }
+
+// Check reports the first field of the configuration that makes no sense.
+func (b *Breaker) Check() error {
+	if b == nil {
+		return errNil
+	}
+	return b.err
+}
+
+// Explain tells redoubt.Check what b does.
+func (b *Breaker) Explain() explain.Facts { return b.config.explain() }
+
+func (c Config) explain() explain.Facts {
+	facts := explain.Facts{Kind: explain.Breaker, Name: c.Name, SlowCall: c.SlowCall}
+	if c.FailureRatio > 0 || c.SlowRatio > 0 {
+		facts.Window = c.Window
+	}
+	return facts
+}
+
+func (b *Breaker) report() telemetry.BreakerReport {
+	return sumUp(b.config.Name, []*Breaker{b})
+}
+
+// now is the time since the breaker was made. It grows evenly even if the wall
+// clock does not.
+func (b *Breaker) now() time.Duration { return time.Since(b.epoch) }

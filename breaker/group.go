@@ -1,0 +1,122 @@
+package breaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redoubt-go/redoubt/internal/explain"
+	"github.com/redoubt-go/redoubt/internal/keyed"
+	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/telemetry"
+)
+
+// DefaultMax stands for a zero GroupConfig.Max.
+const DefaultMax = 1024
+
+// GroupConfig says how a [Group] makes and keeps its breakers.
+type GroupConfig struct {
+	// Breaker is the configuration of each breaker. They all bear its Name.
+	Breaker Config
+
+	// Key returns the key of the call that ctx belongs to, such as
+	// redoubt.Host. It must not be nil.
+	Key func(ctx context.Context) string
+
+	// Max is the most breakers kept. Beyond it the breaker that was unused
+	// for longest is forgotten, but never one that is not closed; if only
+	// such are found, the newcomer's breaker lasts for one call. Zero means
+	// DefaultMax.
+	Max int
+}
+
+// A Group is a layer that has a [Breaker] for each key, such as a host, so that
+// the failures of one do not refuse calls to another. It is safe for concurrent
+// use. Make one with [NewGroup].
+type Group struct {
+	config   GroupConfig
+	breakers *keyed.Cache[*Breaker]
+	err      error
+}
+
+// NewGroup returns an empty group. If config makes no sense, the group's Check
+// says why, and Do returns that error instead of running a call.
+func NewGroup(config GroupConfig) *Group {
+	g := &Group{config: config}
+	g.config.Breaker = config.Breaker.withDefaults()
+	switch err := g.config.Breaker.check(); {
+	case err != nil:
+		g.err = err
+	case config.Key == nil:
+		g.err = errors.New("breaker: group: Key is nil, must be a function")
+	case config.Max < 0:
+		g.err = fmt.Errorf("breaker: group: Max is %d, must not be negative", config.Max)
+	}
+	g.breakers = keyed.New(orDefault(config.Max, DefaultMax),
+		func(key string) *Breaker { return newBreaker(config.Breaker, key) },
+		func(b *Breaker) bool { p := b.phase.Load(); return p.state != Closed || p.forced })
+	telemetry.ObserveBreaker(g, (*Group).report)
+	return g
+}
+
+// Do runs call under the breaker of its key, see [Breaker.Do].
+func (g *Group) Do(ctx context.Context, call func(context.Context) error) error {
+	if err := law.Args(ctx, call); err != nil {
+		return err
+	}
+	if err := g.Check(); err != nil {
+		return err
+	}
+	return g.For(ctx).Do(ctx, call)
+}
+
+// For returns the breaker for the call that ctx belongs to.
+func (g *Group) For(ctx context.Context) *Breaker {
+	if g.err != nil {
+		return invalid(g.err)
+	}
+	return g.breakers.Get(g.config.Key(ctx))
+}
+
+// Breakers returns the breakers that the group has now, by key.
+func (g *Group) Breakers() map[string]*Breaker {
+	all := map[string]*Breaker{}
+	for _, b := range g.breakers.All() {
+		all[b.key] = b
+	}
+	return all
+}
+
+// Check reports what makes no sense in the configuration.
+func (g *Group) Check() error {
+	if g == nil {
+		return errNil
+	}
+	return g.err
+}
+
+// Explain tells redoubt.Check what the breakers of g do.
+func (g *Group) Explain() explain.Facts { return g.config.Breaker.explain() }
+
+func (g *Group) report() telemetry.BreakerReport {
+	return sumUp(g.config.Breaker.Name, g.breakers.All())
+}
+
+func sumUp(name string, breakers []*Breaker) telemetry.BreakerReport {
+	r := telemetry.BreakerReport{Name: name}
+	for _, b := range breakers {
+		if b.err != nil {
+			continue
+		}
+		switch b.State() {
+		case Closed:
+			r.Closed++
+		case Open:
+			r.Open++
+		case HalfOpen:
+			r.HalfOpen++
+		}
+		r.FailureRatio = max(r.FailureRatio, b.Counts().FailureRatio())
+	}
+	return r
+}
