@@ -1,0 +1,112 @@
+package redoubt
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redoubt-go/redoubt/internal/explain"
+	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/telemetry"
+)
+
+// A Stack is layers around a call, outermost first, and is itself a [Layer]. An
+// empty or nil Stack runs the call and nothing else.
+//
+// The order is the meaning: a timeout outside of a retry bounds the whole call,
+// inside it bounds each attempt; a breaker inside a retry sees every attempt.
+// [Check] finds orders that can't work.
+//
+// A Stack is as safe for concurrent use as its layers, and must not be changed
+// once it is in use.
+type Stack []Layer
+
+// Do runs call inside of all layers. It is one logical call in telemetry, unless
+// the stack is part of another. If a layer is nil, Do returns an error that says
+// which, and runs nothing.
+func (s Stack) Do(ctx context.Context, call func(context.Context) error) error {
+	return run(ctx, s, call)
+}
+
+// do runs call inside of all layers, without telemetry.
+func (s Stack) do(ctx context.Context, call func(context.Context) error) error {
+	if len(s) == 0 {
+		return call(ctx)
+	}
+	if s[0] == nil {
+		return fmt.Errorf("%w, %d from the inside", errNilLayer, len(s))
+	}
+	if len(s) == 1 {
+		return s[0].Do(ctx, call)
+	}
+	return s[0].Do(ctx, func(ctx context.Context) error { return s[1:].do(ctx, call) })
+}
+
+// Do runs fn inside of layer, commonly a [Stack], and returns fn's result.
+//
+//	out, err := redoubt.Do(ctx, stack, func(ctx context.Context) ([]byte, error) {
+//		return exec.CommandContext(ctx, "billingctl", "export").Output()
+//	})
+//
+// If fn runs several times, the result is that of its last run; if it never
+// runs, the result is the zero value. The error is fn's own, or one that wraps
+// it, or a layer's reason for not running it.
+//
+// A nil layer or a nil fn is an error.
+func Do[T any](ctx context.Context, layer Layer, fn func(context.Context) (T, error)) (T, error) {
+	var result T
+	if fn == nil {
+		return result, law.Args(ctx, nil)
+	}
+	err := run(ctx, layer, func(ctx context.Context) error {
+		var err error
+		result, err = fn(ctx)
+		return err
+	})
+	return result, err
+}
+
+// run is what every edge for functions does: it makes one logical call of it.
+func run(ctx context.Context, layer Layer, call func(context.Context) error) error {
+	if err := law.Args(ctx, call); err != nil {
+		return err
+	}
+	if layer == nil {
+		return errNilLayer
+	}
+	t := telemetryOf(layer)
+	if !telemetry.Recording(t.providers()) || telemetry.Active(ctx) {
+		return through(ctx, layer, call)
+	}
+	return t.record(ctx, layer, call)
+}
+
+// through runs call inside of layer and makes no call of it: a stack would.
+func through(ctx context.Context, layer Layer, call func(context.Context) error) error {
+	if s, ok := layer.(Stack); ok {
+		return s.do(ctx, call)
+	}
+	return layer.Do(ctx, call)
+}
+
+// nameOf is what telemetry calls a call: the name of the first layer that has
+// one, such as a breaker.
+func nameOf(layer Layer) string {
+	if name := firstName(layer); name != "" {
+		return name
+	}
+	return "call"
+}
+
+func firstName(layer Layer) string {
+	switch l := layer.(type) {
+	case Stack:
+		for _, inner := range l {
+			if name := firstName(inner); name != "" {
+				return name
+			}
+		}
+	case explain.Explainer:
+		return l.Explain().Name
+	}
+	return ""
+}
