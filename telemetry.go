@@ -12,14 +12,16 @@ import (
 )
 
 // Telemetry is a layer that names calls and says where their spans and metrics
-// go. It belongs first in a [Stack]; further in it changes nothing.
+// go. It belongs first in a [Stack]: it records what is inside of it, and
+// changes nothing inside of a call that is recorded already.
 //
 // Without it, calls are named after the first layer that has a name and go to
 // OpenTelemetry's global providers, which record nothing until the program
 // installs an SDK. The zero Telemetry does the same.
 //
 // The gauges of breakers and budgets, which outlive calls, always go to the
-// global MeterProvider.
+// global MeterProvider, and so do the state changes of breakers that no call
+// brought about, such as a forced one.
 type Telemetry struct {
 	// Name is the name of the calls. Use a fixed string, not one made of
 	// users' data.
@@ -55,11 +57,11 @@ func (t Telemetry) providers() telemetry.Providers {
 func (t Telemetry) record(ctx context.Context, layer Layer, call func(context.Context) error) (err error) {
 	inside, recorded := telemetry.Start(ctx, t.providers(), nameOf(layer))
 	err = errPanicked // what telemetry is told if a panic passes
-	defer func() { recorded.End(ctx, err, ctx.Err()) }()
+	defer func() { recorded.End(inside, err, ctx.Err()) }()
 	err = through(inside, layer, func(ctx context.Context) error {
 		attemptCtx, attempt := recorded.Attempt(ctx)
 		err := errPanicked
-		defer func() { attempt.End(ctx, err, ctx.Err()) }()
+		defer func() { attempt.End(attemptCtx, err, ctx.Err()) }()
 		err = call(attemptCtx)
 		return err
 	})

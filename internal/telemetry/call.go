@@ -15,15 +15,17 @@ import (
 // with everything that befell it. Its methods accept a nil receiver. It is used
 // by one goroutine at a time, which is what the law of layers promises.
 type Call struct {
-	scope     *scope
-	providers Providers
-	name      string
-	span      trace.Span // nil if nobody records spans
-	start     time.Time
+	*named
+
+	inside callContext
+	scope  *scope
+	span   trace.Span // nil if nobody records spans
+	start  time.Time
 
 	attempts int
 	stop     string
 	last     trace.SpanContext // the newest attempt's
+	lastErr  error             // the newest attempt's, once it has ended
 }
 
 // callContext carries a Call, or hides the one above it if call is nil.
@@ -61,22 +63,22 @@ func Start(ctx context.Context, p Providers, name string) (context.Context, *Cal
 	if s == nil {
 		return ctx, nil
 	}
-	call := &Call{scope: s, providers: p, name: name, start: time.Now()}
+	call := &Call{named: namedOf(name), scope: s, start: time.Now()}
 	if s.tracer != nil {
-		ctx, call.span = s.tracer.Start(ctx, spanCallPrefix+name,
-			trace.WithSpanKind(trace.SpanKindInternal),
-			trace.WithAttributes(attribute.String(keyName, name)))
+		ctx, call.span = s.tracer.Start(ctx, call.callSpan, call.callOptions...)
 	}
-	return &callContext{Context: ctx, call: call}, call
+	call.inside = callContext{Context: ctx, call: call}
+	return &call.inside, call
 }
 
-// End ends the call with the error that the caller gets. callerErr is the
+// End ends the call with the error that the caller gets. ctx is the context that
+// Start returned, so that exemplars point to the call, and callerErr is the
 // caller's own context's error at that moment.
 func (c *Call) End(ctx context.Context, err, callerErr error) {
 	if c == nil {
 		return
 	}
-	outcome := outcomeOf(err, callerErr)
+	outcome := c.outcome(err, callerErr)
 	errorType := ""
 	if outcome == outcomeFailure || outcome == outcomeRejected {
 		errorType = ErrorType(err)
@@ -92,15 +94,14 @@ func (c *Call) endMetrics(ctx context.Context, outcome, errorType string) {
 	}
 	took := time.Since(c.start).Seconds()
 	retried := c.attempts > 1
-	sets := m.success(c.name)
-	m.attempts.Record(ctx, int64(c.attempts), sets.attempts)
+	m.attempts.Record(ctx, int64(c.attempts), c.attemptsSet...)
 	if outcome == outcomeSuccess {
-		m.callDuration.Record(ctx, took, sets.duration)
-		i := 0
+		m.callDuration.Record(ctx, took, c.durationSet...)
+		calls := c.callsSets[0]
 		if retried {
-			i = 1
+			calls = c.callsSets[1]
 		}
-		m.calls.Add(ctx, 1, sets.calls[i])
+		m.calls.Add(ctx, 1, calls...)
 		return
 	}
 	m.callDuration.Record(ctx, took, failureSet(c.name, outcome, errorType))
@@ -113,7 +114,7 @@ func (c *Call) endSpan(outcome, errorType string, err error) {
 	}
 	if c.span.IsRecording() {
 		c.span.SetAttributes(attribute.String(keyOutcome, outcome), attribute.Int(keyAttempts, c.attempts))
-		if c.stop != "" {
+		if c.stop != "" && outcome != outcomeSuccess { // else a layer further out made it good
 			c.span.SetAttributes(attribute.String(keyStopReason, c.stop))
 		}
 		fail(c.span, errorType, err)
@@ -127,26 +128,26 @@ func fail(span trace.Span, errorType string, err error) {
 		return
 	}
 	span.SetAttributes(semconv.ErrorTypeKey.String(errorType))
-	span.SetStatus(codes.Error, err.Error())
+	span.SetStatus(codes.Error, describe(err))
 }
 
-// outcomeOf judges cancellation by the caller's context, never by the error: a
-// callee may well return context.Canceled of its own.
-func outcomeOf(err, callerErr error) string {
-	if err == nil {
+// outcome judges cancellation by the caller's context, never by the error: a
+// callee may well return context.Canceled of its own. A refusal that the callee
+// met with in turn is a failure of the callee.
+func (c *Call) outcome(err, callerErr error) string {
+	switch {
+	case err == nil:
 		return outcomeSuccess
-	}
-	if errors.Is(callerErr, context.Canceled) {
+	case errors.Is(callerErr, context.Canceled) && ErrorType(err) != typePanic:
 		return outcomeCancelled
-	}
-	if rejected(err) {
+	case rejected(err) && (c.lastErr == nil || !errors.Is(err, c.lastErr)):
 		return outcomeRejected
+	default:
+		return outcomeFailure
 	}
-	return outcomeFailure
 }
 
-// rejected reports whether err is a layer's refusal rather than a failure of
-// the callee.
+// rejected reports whether err is a refusal rather than a failure.
 func rejected(err error) bool {
 	var r interface{ Rejected() bool }
 	return errors.As(err, &r) && r.Rejected()
@@ -155,9 +156,10 @@ func rejected(err error) bool {
 // An Attempt is one run of the innermost function. Its methods accept a nil
 // receiver.
 type Attempt struct {
-	call  *Call
-	span  trace.Span
-	start time.Time
+	outside callContext
+	call    *Call
+	span    trace.Span
+	start   time.Time
 }
 
 // Attempt begins an attempt as an INTERNAL span that links to the attempt
@@ -170,41 +172,33 @@ func (c *Call) Attempt(ctx context.Context) (context.Context, *Attempt) {
 	c.attempts++
 	a := &Attempt{call: c, start: time.Now()}
 	if c.scope.tracer != nil {
-		opts := []trace.SpanStartOption{
-			trace.WithSpanKind(trace.SpanKindInternal),
-			trace.WithAttributes(attribute.String(keyName, c.name), attribute.Int(keyAttempt, c.attempts)),
+		opts := c.attemptOptions
+		if c.attempts > 1 {
+			opts = internalSpan(attribute.String(keyName, c.name), attribute.Int(keyAttempt, c.attempts))
 		}
 		if c.last.IsValid() {
 			opts = append(opts, trace.WithLinks(trace.Link{SpanContext: c.last}))
 		}
-		ctx, a.span = c.scope.tracer.Start(ctx, spanAttemptPrefix+c.name, opts...)
+		ctx, a.span = c.scope.tracer.Start(ctx, c.attemptSpan, opts...)
 		c.last = a.span.SpanContext()
 	}
-	return &callContext{Context: ctx}, a
+	a.outside = callContext{Context: ctx}
+	return &a.outside, a
 }
 
-// End ends the attempt with the function's error. attemptErr is the error of
-// the context that the attempt ran on. A caller that went away is nobody's
-// failure.
+// End ends the attempt with the function's error. ctx is the context that
+// Attempt returned, and attemptErr is the error of the context that the attempt
+// ran on. A caller that went away is nobody's failure.
 func (a *Attempt) End(ctx context.Context, err, attemptErr error) {
 	if a == nil {
 		return
 	}
-	outcome := outcomeOf(err, nil)
-	errorType := ""
-	switch {
-	case err == nil:
-	case errors.Is(attemptErr, context.Canceled):
-		outcome = outcomeCancelled
-	case errors.Is(attemptErr, context.DeadlineExceeded):
-		errorType = "timeout"
-	default:
-		errorType = ErrorType(err)
-	}
+	a.call.lastErr = err
+	outcome, errorType := attemptOutcome(err, attemptErr)
 	if m := a.call.scope.metrics; m != nil {
 		took := time.Since(a.start).Seconds()
 		if outcome == outcomeSuccess {
-			m.attemptDuration.Record(ctx, took, m.success(a.call.name).duration)
+			m.attemptDuration.Record(ctx, took, a.call.durationSet...)
 		} else {
 			m.attemptDuration.Record(ctx, took, failureSet(a.call.name, outcome, errorType))
 		}
@@ -216,4 +210,21 @@ func (a *Attempt) End(ctx context.Context, err, attemptErr error) {
 		fail(a.span, errorType, err)
 	}
 	a.span.End()
+}
+
+func attemptOutcome(err, attemptErr error) (outcome, errorType string) {
+	if err == nil {
+		return outcomeSuccess, ""
+	}
+	errorType = ErrorType(err)
+	switch {
+	case errorType == typePanic:
+		return outcomeFailure, errorType
+	case errors.Is(attemptErr, context.Canceled):
+		return outcomeCancelled, ""
+	case errors.Is(attemptErr, context.DeadlineExceeded):
+		return outcomeFailure, typeTimeout
+	default:
+		return outcomeFailure, errorType
+	}
 }

@@ -24,4 +24,12 @@
 // them costs several allocations. Start therefore looks whether an SDK was
 // installed, and returns a nil *Call if none was. All methods accept a nil
 // receiver.
+//
+// # What it costs otherwise
+//
+// A call that succeeds at its first attempt allocates three times more than the
+// SDK does for its two spans, sampled or not: the Call, the Attempt and the
+// closure that begins it. Attributes, options and span names are made once for
+// each call name. The text of an error is not asked for unless a span records
+// it.
 package telemetry

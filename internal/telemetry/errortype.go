@@ -9,15 +9,22 @@ import (
 	"syscall"
 )
 
-// otherError is the conventions' word for an error without a class.
-const otherError = "_OTHER"
+// Classes that are named in more than one place.
+const (
+	typeOther   = "_OTHER" // the conventions' word for an error without a class
+	typePanic   = "panic"
+	typeTimeout = "timeout"
+)
 
 // ErrorType returns a class of low cardinality for err, for error.type. An
-// error may name its own class by a method ErrorType() string.
+// error may name its own class by a method ErrorType() string. It is never
+// empty.
 func ErrorType(err error) string {
 	var own interface{ ErrorType() string }
 	if errors.As(err, &own) {
-		return own.ErrorType()
+		if class := own.ErrorType(); class != "" {
+			return valid(class)
+		}
 	}
 	for _, class := range errorClasses {
 		if errors.Is(err, class.err) {
@@ -37,7 +44,7 @@ var errorClasses = []struct {
 	{net.ErrClosed, "connection_closed"},
 	{io.ErrUnexpectedEOF, "unexpected_eof"},
 	{io.EOF, "eof"},
-	{context.DeadlineExceeded, "timeout"},
+	{context.DeadlineExceeded, typeTimeout},
 	{context.Canceled, "cancelled"},
 }
 
@@ -50,7 +57,7 @@ func classByType(err error) string {
 	}
 	var timeout interface{ Timeout() bool }
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return "timeout"
+		return typeTimeout
 	}
-	return otherError
+	return typeOther
 }

@@ -2,7 +2,10 @@ package telemetry
 
 import (
 	"context"
+	"maps"
 	"runtime"
+	"slices"
+	"sync"
 	"weak"
 
 	"go.opentelemetry.io/otel"
@@ -20,64 +23,145 @@ type BreakerReport struct {
 
 // ObserveBreaker has OpenTelemetry ask report about b at every collection. It
 // does not keep b alive: once b is garbage, the question is no longer put.
+// Breakers of the same name are told of as one group.
 //
-// The instruments are registered with the global provider even before an SDK is
-// installed, since breakers are commonly made earlier than that.
+// The SDK collects with a lock held, so report must not use it.
 func ObserveBreaker[B any](b *B, report func(*B) BreakerReport) {
-	meter := otel.GetMeterProvider().Meter(Scope)
+	pointer := weak.Make(b)
+	observe(b, func(s *snapshot) {
+		if b := pointer.Value(); b != nil {
+			s.addBreaker(report(b))
+		}
+	})
+}
+
+// ObserveBudget has OpenTelemetry ask balance about b at every collection, as
+// ObserveBreaker does. Of budgets of the same name the lowest is told.
+func ObserveBudget[B any](b *B, name string, balance func(*B) float64) {
+	pointer := weak.Make(b)
+	observe(b, func(s *snapshot) {
+		if b := pointer.Value(); b != nil {
+			s.addBudget(name, balance(b))
+		}
+	})
+}
+
+// observed is all that is asked at a collection.
+//
+// It hangs on a single callback that is never unregistered: to unregister one
+// per breaker, when the garbage collector finds it, can hang the program for
+// good if it installs its SDK at that moment (OpenTelemetry 1.47 takes the locks
+// of registration and meter in either order).
+var observed struct {
+	sync.Mutex
+	asks     map[uint64]func(*snapshot)
+	last     uint64 // key of asks
+	provider metric.MeterProvider
+}
+
+func observe[T any](subject *T, ask func(*snapshot)) {
+	observed.Lock()
+	if observed.asks == nil {
+		observed.asks = map[uint64]func(*snapshot){}
+	}
+	observed.last++
+	id := observed.last
+	observed.asks[id] = ask
+	observed.Unlock()
+
+	runtime.AddCleanup(subject, forget, id)
+	hang()
+}
+
+func forget(id uint64) {
+	observed.Lock()
+	defer observed.Unlock()
+	delete(observed.asks, id)
+}
+
+// hang registers collect with the global provider, which even before an SDK is
+// installed will hand it on: breakers are commonly made earlier than that. A
+// provider that comes after another, as in a test suite, gets it too; to the SDK
+// that had it from its predecessor, it tells the same twice.
+func hang() {
+	provider := otel.GetMeterProvider()
+	observed.Lock()
+	done := observed.provider != nil && (!canCompareValue(provider) || observed.provider == provider)
+	observed.provider = provider
+	observed.Unlock()
+	if done {
+		return
+	}
+	// Without our lock, which collect takes while the SDK holds its own.
+	if err := register(provider.Meter(Scope)); err != nil {
+		otel.Handle(err)
+	}
+}
+
+func register(meter metric.Meter) error {
 	state, err := meter.Int64ObservableGauge(metricBreakerState, metric.WithUnit("{circuit}"),
 		metric.WithDescription("Circuits in each state."))
 	if err != nil {
-		otel.Handle(err)
-		return
+		return err
 	}
 	ratio, err := meter.Float64ObservableGauge(metricFailureRatio, metric.WithUnit("1"),
 		metric.WithDescription("Share of failures among the calls of the window."))
 	if err != nil {
-		otel.Handle(err)
-		return
+		return err
 	}
-	observe(b, meter, func(b *B, o metric.Observer) {
-		r := report(b)
-		name := attribute.String(keyLayerName, r.Name)
-		o.ObserveInt64(state, r.Closed, metric.WithAttributes(name, attribute.String(keyBreakerState, "closed")))
-		o.ObserveInt64(state, r.Open, metric.WithAttributes(name, attribute.String(keyBreakerState, "open")))
-		o.ObserveInt64(state, r.HalfOpen, metric.WithAttributes(name, attribute.String(keyBreakerState, "half-open")))
-		o.ObserveFloat64(ratio, r.FailureRatio, metric.WithAttributes(name))
-	}, state, ratio)
-}
-
-// ObserveBudget has OpenTelemetry ask balance about b at every collection, and
-// does not keep b alive.
-func ObserveBudget[B any](b *B, name string, balance func(*B) float64) {
-	meter := otel.GetMeterProvider().Meter(Scope)
-	gauge, err := meter.Float64ObservableGauge(metricBudgetBalance, metric.WithUnit("{retry}"),
+	balance, err := meter.Float64ObservableGauge(metricBudgetBalance, metric.WithUnit("{retry}"),
 		metric.WithDescription("Retries that the budget would grant at once."))
 	if err != nil {
-		otel.Handle(err)
-		return
+		return err
 	}
-	opt := metric.WithAttributes(attribute.String(keyLayerName, name))
-	observe(b, meter, func(b *B, o metric.Observer) {
-		o.ObserveFloat64(gauge, balance(b), opt)
-	}, gauge)
-}
-
-func observe[T any](subject *T, meter metric.Meter, ask func(*T, metric.Observer), instruments ...metric.Observable) {
-	pointer := weak.Make(subject)
-	registration, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		if subject := pointer.Value(); subject != nil {
-			ask(subject, o)
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		s := takeSnapshot()
+		for _, r := range s.breakers {
+			name := attribute.String(keyLayerName, r.Name)
+			o.ObserveInt64(state, r.Closed, set(name, attribute.String(keyBreakerState, "closed")))
+			o.ObserveInt64(state, r.Open, set(name, attribute.String(keyBreakerState, "open")))
+			o.ObserveInt64(state, r.HalfOpen, set(name, attribute.String(keyBreakerState, "half-open")))
+			o.ObserveFloat64(ratio, r.FailureRatio, set(name))
+		}
+		for name, value := range s.budgets {
+			o.ObserveFloat64(balance, value, set(attribute.String(keyLayerName, name)))
 		}
 		return nil
-	}, instruments...)
-	if err != nil {
-		otel.Handle(err)
-		return
+	}, state, ratio, balance)
+	return err
+}
+
+// A snapshot is what all that is observed has to say at one moment, by name.
+type snapshot struct {
+	breakers map[string]BreakerReport
+	budgets  map[string]float64
+}
+
+func takeSnapshot() *snapshot {
+	observed.Lock()
+	asks := slices.Collect(maps.Values(observed.asks))
+	observed.Unlock()
+	s := &snapshot{breakers: map[string]BreakerReport{}, budgets: map[string]float64{}}
+	for _, ask := range asks {
+		ask(s)
 	}
-	runtime.AddCleanup(subject, func(r metric.Registration) {
-		if err := r.Unregister(); err != nil {
-			otel.Handle(err)
-		}
-	}, registration)
+	return s
+}
+
+func (s *snapshot) addBreaker(r BreakerReport) {
+	r.Name = valid(r.Name)
+	others := s.breakers[r.Name]
+	r.Closed += others.Closed
+	r.Open += others.Open
+	r.HalfOpen += others.HalfOpen
+	r.FailureRatio = max(r.FailureRatio, others.FailureRatio)
+	s.breakers[r.Name] = r
+}
+
+func (s *snapshot) addBudget(name string, balance float64) {
+	name = valid(name)
+	if other, ok := s.budgets[name]; ok {
+		balance = min(balance, other)
+	}
+	s.budgets[name] = balance
 }

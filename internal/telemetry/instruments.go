@@ -1,7 +1,7 @@
 package telemetry
 
 import (
-	"sync"
+	"slices"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -14,42 +14,29 @@ import (
 // for http.client.request.duration, in seconds.
 var durationBuckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
 
-// maxNames bounds the attribute sets kept for call names. A name comes from
-// code, not from users' data; one that does not is still counted, only slower.
-const maxNames = 1000
-
 type instruments struct {
-	meter metric.Meter
-
 	callDuration    metric.Float64Histogram
 	attemptDuration metric.Float64Histogram
 	calls           metric.Int64Counter
 	attempts        metric.Int64Histogram
 	retryDelay      metric.Float64Histogram
+	stops           metric.Int64Counter
 	timeouts        metric.Int64Counter
 	rejections      metric.Int64Counter
 	unenforced      metric.Int64Counter
 	transitions     metric.Int64Counter
-
-	mu    sync.RWMutex
-	names map[string]*successSets
-}
-
-// successSets are the attribute sets of a call or attempt that succeeded,
-// which is what nearly all of them do.
-type successSets struct {
-	duration metric.MeasurementOption
-	attempts metric.MeasurementOption
-	calls    [2]metric.MeasurementOption // without and with a retry
+	sendDuration    metric.Float64Histogram
 }
 
 func newInstruments(meter metric.Meter) *instruments {
-	m := &instruments{meter: meter, names: make(map[string]*successSets)}
+	m := new(instruments)
 	seconds := []metric.Float64HistogramOption{metric.WithUnit("s"), metric.WithExplicitBucketBoundaries(durationBuckets...)}
 	m.callDuration = float64Histogram(meter, metricCallDuration, "Duration of a logical call, waits included.", seconds)
 	m.attemptDuration = float64Histogram(meter, metricAttemptDuration, "Duration of one attempt of a call.", seconds)
 	m.retryDelay = float64Histogram(meter, metricRetryDelay, "Wait before a further attempt.", seconds)
+	m.sendDuration = float64Histogram(meter, metricSendDuration, "Duration of HTTP client requests.", seconds)
 	m.calls = int64Counter(meter, metricCalls, "{call}", "Logical calls, by outcome and by whether they were retried.")
+	m.stops = int64Counter(meter, metricStops, "{call}", "Calls that the retry layer did not repeat, or not again, by reason.")
 	m.timeouts = int64Counter(meter, metricTimeouts, "{call}", "Calls that a time limit cut short.")
 	m.rejections = int64Counter(meter, metricRejections, "{rejection}", "Calls and retries that a layer refused.")
 	m.unenforced = int64Counter(meter, metricUnenforced, "{rejection}", "Calls that a layer in shadow mode would have refused.")
@@ -66,7 +53,7 @@ func newInstruments(meter metric.Meter) *instruments {
 }
 
 func float64Histogram(meter metric.Meter, name, description string, opts []metric.Float64HistogramOption) metric.Float64Histogram {
-	h, err := meter.Float64Histogram(name, append(opts[:len(opts):len(opts)], metric.WithDescription(description))...)
+	h, err := meter.Float64Histogram(name, append(slices.Clip(opts), metric.WithDescription(description))...)
 	if err != nil {
 		otel.Handle(err)
 		return noop.Float64Histogram{}
@@ -81,32 +68,6 @@ func int64Counter(meter metric.Meter, name, unit, description string) metric.Int
 		return noop.Int64Counter{}
 	}
 	return c
-}
-
-func (m *instruments) success(name string) *successSets {
-	m.mu.RLock()
-	sets := m.names[name]
-	m.mu.RUnlock()
-	if sets != nil {
-		return sets
-	}
-	sets = &successSets{
-		duration: set(attribute.String(keyName, name), attribute.String(keyOutcome, outcomeSuccess)),
-		attempts: set(attribute.String(keyName, name)),
-	}
-	for i := range sets.calls {
-		sets.calls[i] = set(attribute.String(keyName, name), attribute.String(keyOutcome, outcomeSuccess), attribute.Bool(keyRetried, i == 1))
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.names) < maxNames {
-		m.names[name] = sets
-	}
-	return sets
-}
-
-func set(attrs ...attribute.KeyValue) metric.MeasurementOption {
-	return metric.WithAttributeSet(attribute.NewSet(attrs...))
 }
 
 // failureSet is the attribute set of a call or attempt that did not succeed.

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"go.opentelemetry.io/otel/trace"
@@ -14,7 +15,7 @@ func Log(ctx context.Context, logger *slog.Logger, level slog.Level, message str
 		return
 	}
 	if err != nil {
-		attrs = append(attrs, slog.String("error", err.Error()))
+		attrs = append(attrs, slog.String("error", fmt.Sprint(err))) // which survives an Error that panics
 	}
 	if !span.span.IsValid() {
 		span.span = trace.SpanContextFromContext(ctx)

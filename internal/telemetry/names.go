@@ -23,6 +23,11 @@ const (
 	keyBreakerFrom  = "redoubt.breaker.from"
 	keyBreakerTo    = "redoubt.breaker.to"
 	keyGeneration   = "redoubt.breaker.generation"
+
+	keyReplays         = "redoubt.http.replays"           // times that net/http sent the request again on its own
+	keyConnReused      = "redoubt.http.connection_reused" // of a replay
+	keyContinueWait    = "redoubt.http.continue.wait"     // seconds
+	keyContinueGranted = "redoubt.http.continue.granted"  // whether 100 came
 )
 
 // Span names.
@@ -37,6 +42,8 @@ const (
 	eventRetry      = "redoubt.retry"
 	eventTimeout    = "redoubt.timeout"
 	eventTransition = "redoubt.breaker.transition"
+	eventReplay     = "redoubt.http.replay"
+	eventContinue   = "redoubt.http.continue"
 )
 
 // Metric names.
@@ -46,6 +53,7 @@ const (
 	metricCalls           = "redoubt.calls"
 	metricAttempts        = "redoubt.retry.attempts"
 	metricRetryDelay      = "redoubt.retry.delay"
+	metricStops           = "redoubt.retry.stops"
 	metricTimeouts        = "redoubt.timeouts"
 	metricRejections      = "redoubt.rejections"
 	metricUnenforced      = "redoubt.rejections.unenforced"
@@ -53,6 +61,8 @@ const (
 	metricBreakerState    = "redoubt.breaker.state"
 	metricFailureRatio    = "redoubt.breaker.failure_ratio"
 	metricBudgetBalance   = "redoubt.budget.balance"
+
+	metricSendDuration = "http.client.request.duration" // the conventions' own
 )
 
 // Outcomes of a call.

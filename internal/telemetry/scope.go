@@ -43,7 +43,7 @@ func scopeOf(p Providers) *scope {
 		return built.scope
 	}
 	s := newScope(now)
-	if comparable(now) {
+	if canCompare(now) {
 		global.Store(&builtScope{from: now, scope: s})
 	}
 	return s
@@ -59,13 +59,22 @@ var explicit struct {
 }
 
 func explicitScope(p Providers) *scope {
-	if p.Tracer == nil {
+	if p.Tracer == nil || placeholder(p.Tracer) {
 		p.Tracer = otel.GetTracerProvider()
 	}
-	if p.Meter == nil {
+	if p.Meter == nil || placeholder(p.Meter) {
 		p.Meter = otel.GetMeterProvider()
 	}
-	if !comparable(p) {
+	if !records(p.Tracer) {
+		p.Tracer = nil
+	}
+	if !records(p.Meter) {
+		p.Meter = nil
+	}
+	if p.Tracer == nil && p.Meter == nil {
+		return nil
+	}
+	if !canCompare(p) {
 		return newScope(p)
 	}
 	explicit.RLock()
@@ -98,24 +107,39 @@ func newScope(p Providers) *scope {
 	return &s
 }
 
-// comparable reports whether the providers may be compared with ==. A provider
-// is an interface, so that a struct that holds a slice would panic.
-func comparable(p Providers) bool {
-	return reflect.TypeOf(p.Tracer).Comparable() && reflect.TypeOf(p.Meter).Comparable()
+// canCompare reports whether the providers may be compared with ==. A provider
+// is an interface, so that a struct that holds a slice would panic, and so would
+// one that holds an interface that does. Hence the look at the values, not only
+// at their types.
+func canCompare(p Providers) bool {
+	return canCompareValue(p.Tracer) && canCompareValue(p.Meter)
+}
+
+func canCompareValue(provider any) bool {
+	v := reflect.ValueOf(provider)
+	return !v.IsValid() || v.Kind() == reflect.Pointer || v.Comparable() // which allocates even for a pointer
 }
 
 // records reports whether a provider may record anything: OpenTelemetry's own
 // placeholder, which stands in until an SDK is installed, and its no-op
-// providers never do. Their types are unexported or many, hence the look at the
-// package.
+// providers never do.
 func records(provider any) bool {
+	return provider != nil && !placeholder(provider) && !strings.HasSuffix(packageOf(provider), "/noop")
+}
+
+// placeholder reports whether a provider is OpenTelemetry's stand-in for the SDK
+// to come. A program that asks for the global provider before it installs the
+// SDK gets it, and may go on to use it afterwards.
+func placeholder(provider any) bool {
+	return packageOf(provider) == "go.opentelemetry.io/otel/internal/global"
+}
+
+// packageOf returns the path of the package that has provider's type. The types
+// in question are unexported or many.
+func packageOf(provider any) string {
 	t := reflect.TypeOf(provider)
-	if t == nil {
-		return false
-	}
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	path := t.PkgPath()
-	return path != "go.opentelemetry.io/otel/internal/global" && !strings.HasSuffix(path, "/noop")
+	return t.PkgPath()
 }

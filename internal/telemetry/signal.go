@@ -82,10 +82,11 @@ func Reject(ctx context.Context, r Rejection) {
 		if r.Unenforced {
 			counter = m.unenforced
 		}
-		counter.Add(ctx, 1, set(
-			attribute.String(keyLayer, r.Layer),
-			attribute.String(keyLayerName, r.Name),
-			attribute.String(keyReason, r.Reason)))
+		attrs := []attribute.KeyValue{attribute.String(keyLayer, r.Layer), attribute.String(keyReason, r.Reason)}
+		if r.Name != "" {
+			attrs = append(attrs, attribute.String(keyLayerName, valid(r.Name)))
+		}
+		counter.Add(ctx, 1, setFor(ctx, attrs...))
 	}
 	if s.tracer != nil && !r.Unenforced {
 		s.rejectionSpan(ctx, r)
@@ -99,43 +100,45 @@ func (s *scope) rejectionSpan(ctx context.Context, r Rejection) {
 		semconv.ErrorTypeKey.String(r.Reason),
 	}
 	if r.Name != "" {
-		attrs = append(attrs, attribute.String(keyLayerName, r.Name))
+		attrs = append(attrs, attribute.String(keyLayerName, valid(r.Name)))
 	}
 	if r.State != "" {
 		attrs = append(attrs, attribute.String(keyBreakerState, r.State), attribute.Int64(keyGeneration, int64(r.Generation)))
 	}
 	if !r.Until.IsZero() {
-		attrs = append(attrs, attribute.Float64(keyRetryAfter, time.Until(r.Until).Seconds()))
+		attrs = append(attrs, attribute.Float64(keyRetryAfter, max(time.Until(r.Until), 0).Seconds()))
 	}
-	opts := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindInternal), trace.WithAttributes(attrs...)}
+	opts := internalSpan(attrs...)
 	if r.Because.span.IsValid() {
 		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: r.Because.span}))
 	}
 	_, span := s.tracer.Start(ctx, spanShortCircuit, opts...)
-	description := r.Reason
-	if r.Err != nil {
-		description = r.Err.Error()
+	if span.IsRecording() {
+		description := r.Reason
+		if r.Err != nil {
+			description = describe(r.Err)
+		}
+		span.SetStatus(codes.Error, description)
 	}
-	span.SetStatus(codes.Error, description)
 	span.End()
 }
 
 // Retried records that a failed attempt will be followed by another after
 // delay. source says who chose the delay.
 func Retried(ctx context.Context, err error, delay time.Duration, source string) {
-	s := scopeFrom(ctx)
-	if s == nil {
+	s, span := scopeFrom(ctx), eventSpan(ctx)
+	if s == nil && span == nil {
 		return
 	}
 	reason := ErrorType(err)
-	if span := eventSpan(ctx); span != nil {
+	if span != nil {
 		span.AddEvent(eventRetry, trace.WithAttributes(
 			attribute.String(keyRetryReason, reason),
 			attribute.Float64(keyRetryDelay, delay.Seconds()),
 			attribute.String(keyRetrySource, source)))
 	}
-	if s.metrics != nil {
-		s.metrics.retryDelay.Record(ctx, delay.Seconds(), set(
+	if s != nil && s.metrics != nil {
+		s.metrics.retryDelay.Record(ctx, delay.Seconds(), setFor(ctx,
 			attribute.String(keyRetryReason, reason),
 			attribute.String(keyRetrySource, source)))
 	}
@@ -143,39 +146,34 @@ func Retried(ctx context.Context, err error, delay time.Duration, source string)
 
 // Stopped records why the retry layer made no further attempt.
 func Stopped(ctx context.Context, reason string) {
+	stop := attribute.String(keyStopReason, reason)
+	if s := scopeFrom(ctx); s != nil && s.metrics != nil {
+		s.metrics.stops.Add(ctx, 1, setFor(ctx, stop))
+	}
 	if call := fromContext(ctx); call != nil {
 		call.stop = reason
-		return
-	}
-	if scopeFrom(ctx) == nil {
-		return
-	}
-	if span := eventSpan(ctx); span != nil {
-		span.SetAttributes(attribute.String(keyStopReason, reason))
+	} else if span := eventSpan(ctx); span != nil {
+		span.SetAttributes(stop)
 	}
 }
 
 // TimedOut records that a time limit cut a call short.
 func TimedOut(ctx context.Context, limit time.Duration) {
-	s := scopeFrom(ctx)
-	if s == nil {
-		return
-	}
 	if span := eventSpan(ctx); span != nil {
 		span.AddEvent(eventTimeout, trace.WithAttributes(attribute.Float64(keyLimit, limit.Seconds())))
 	}
-	if s.metrics != nil {
-		s.metrics.timeouts.Add(ctx, 1, nameSet(ctx))
+	if s := scopeFrom(ctx); s != nil && s.metrics != nil {
+		// The limit is not among the attributes: it may be computed for each call.
+		s.metrics.timeouts.Add(ctx, 1, setFor(ctx))
 	}
 }
 
-// nameSet is the attribute set of the call that ctx belongs to. A limit is not
-// among its attributes: it may be computed for each call.
-func nameSet(ctx context.Context) metric.MeasurementOption {
+// setFor is the set of attrs and the name of the call that ctx belongs to.
+func setFor(ctx context.Context, attrs ...attribute.KeyValue) metric.MeasurementOption {
 	if call := fromContext(ctx); call != nil {
-		return set(attribute.String(keyName, call.name))
+		attrs = append(attrs, attribute.String(keyName, call.name))
 	}
-	return set()
+	return set(attrs...)
 }
 
 // A Transition is a state change of a breaker.
@@ -189,21 +187,17 @@ type Transition struct {
 // Transitioned records a state change. It goes to the span of the call that
 // brought it about, if there is one.
 func Transitioned(ctx context.Context, t Transition) {
-	s := scopeFrom(ctx)
-	if s == nil {
-		return
-	}
 	attrs := []attribute.KeyValue{
-		attribute.String(keyLayerName, t.Name),
+		attribute.String(keyLayerName, valid(t.Name)),
 		attribute.String(keyBreakerFrom, t.From),
 		attribute.String(keyBreakerTo, t.To),
 		attribute.String(keyReason, t.Reason),
 	}
-	if s.metrics != nil {
-		s.metrics.transitions.Add(ctx, 1, metric.WithAttributes(attrs...))
-	}
 	if span := eventSpan(ctx); span != nil {
-		attrs = append(attrs, attribute.Int64(keyGeneration, int64(t.Generation)))
-		span.AddEvent(eventTransition, trace.WithAttributes(attrs...))
+		generation := attribute.Int64(keyGeneration, int64(t.Generation))
+		span.AddEvent(eventTransition, trace.WithAttributes(append(attrs, generation)...))
+	}
+	if s := scopeFrom(ctx); s != nil && s.metrics != nil {
+		s.metrics.transitions.Add(ctx, 1, set(attrs...))
 	}
 }
