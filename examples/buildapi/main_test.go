@@ -1,0 +1,46 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestRun(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	text := out.String()
+	for _, tt := range []struct{ title, want string }{
+		{"trigger, while all is well", "answer: 1\n  1 requests"},
+		{"trigger without a key, and the answer is lost", "look before asking again\n  1 requests"},
+		{"trigger with a key, and the answer is lost", "answer: 3\n  2 requests"},
+		{"trigger with the same key once more", "answer: 3\n  1 requests"},
+		{"cancel, and the server hangs once", "answer: cancelled\n  2 requests"},
+		{"ask for the status, and the server hangs", "gave up after 3 attempts: redoubt: no response headers within 200ms (earlier: timeout ×2)\n"},
+		{"ask for the status, and the server is broken", "the build server says 500 Internal Server Error\n  advice: ask the server's owner\n  2 requests"},
+		{"trigger, after all that", "the server was not asked; come back in about 30s\n  0 requests"},
+		{"", "\n3 builds were triggered, as many as were ordered.\n"},
+	} {
+		if !strings.Contains(section(text, tt.title), tt.want) {
+			t.Errorf("after %q: want %q", tt.title, tt.want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("output:\n%s", text)
+	}
+}
+
+// section returns the part of text that begins with the line title.
+func section(text, title string) string {
+	if title == "" {
+		return text
+	}
+	_, rest, _ := strings.Cut(text, title+"\n")
+	end := strings.Index(rest, "took ")
+	if end < 0 {
+		return ""
+	}
+	return rest[:end]
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestEmbedded(t *testing.T) {
+	s := schedule{seed: 1, flaky: 1500 * time.Millisecond, dead: 2 * time.Second, flakyToo: 1500 * time.Millisecond}
+	var out bytes.Buffer
+	if err := runEmbedded(t.Context(), &out, s, 50); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`requests +250 +250\n`,
+		`short-circuits +0 +[1-9]`,
+		`recovery after the outage +[^n]`,
+		`closed    -> open       failure_ratio, \d+ of \d+ calls failed, last: .+; for \d`,
+		`open      -> half-open  cooldown`,
+		`half-open -> closed     probes_succeeded`,
+		`(?s)A call that was rescued.+redoubt billing  internal.+outcome=success.+GET  client.+resend_count=1`,
+		`(?s)A call that was refused.+outcome=rejected.+redoubt short-circuit.+linked to span`,
+		`(?s)A call that was exhausted.+resend_count=2`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("output lacks %s", want)
+		}
+	}
+	if strings.Contains(out.String(), "secret") {
+		t.Error("output shows the query of the URL")
+	}
+	if t.Failed() {
+		t.Logf("output:\n%s", out.String())
+	}
+}
+
+func TestURL(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer server.Close()
+	var out bytes.Buffer
+	if err := run(t.Context(), &out, 1, server.URL); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`useful answers +100.0 % +100.0 %`,
+		`requests that reached the server +40 +40`,
+		`none: it stayed closed`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("output lacks %s:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestURLRefused(t *testing.T) {
+	for _, target := range []string{"billing", "ftp://127.0.0.1/", "http://", "http://%zz/"} {
+		if err := run(t.Context(), &bytes.Buffer{}, 1, target); err == nil {
+			t.Errorf("run with URL %q: no error, want one", target)
+		}
+	}
+}
+
+func TestFault(t *testing.T) {
+	s := schedule{seed: 7, flaky: time.Second, dead: time.Second, flakyToo: time.Second}
+	const n = 100_000
+	var during, before [overloaded + 1]int
+	for i := range uint64(n) {
+		before[s.fault(i, 0)]++
+		during[s.fault(i, s.flaky)]++
+	}
+	for fault, want := range map[fault]float64{
+		busy: shareBusy, busyAfter: shareBusyAfter, reset: shareReset, stall: shareStall,
+		none: 1 - shareBusy - shareBusyAfter - shareReset - shareStall, overloaded: 0,
+	} {
+		if got := share(before[fault], n); got < want-0.005 || got > want+0.005 {
+			t.Errorf("share of fault %d is %.4f, want %.2f", fault, got, want)
+		}
+	}
+	if got := during[overloaded] + during[reset]; got != n {
+		t.Errorf("%d of %d arrivals failed in the outage, want all", got, n)
+	}
+	if again := (schedule{seed: 7, flaky: time.Second}); s.fault(42, 0) != again.fault(42, 0) {
+		t.Error("the same seed and arrival drew two fates")
+	}
+}

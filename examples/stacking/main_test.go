@@ -1,0 +1,36 @@
+package main
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// took is the one number that differs from run to run.
+var took = regexp.MustCompile(`took \d+ ms, `)
+
+func TestRun(t *testing.T) {
+	var out bytes.Buffer
+	run(t.Context(), &out)
+	got := took.ReplaceAllString(out.String(), "")
+	for _, want := range []string{
+		"timeout > retry, and the dependency hangs\n",
+		"reached the dependency 1 times, breaker is closed\n  error: timeout: exceeded 100ms: retry: gave up after 1 attempt (cancelled)",
+		"reached the dependency 3 times, breaker is closed\n  error: retry: gave up after 3 attempts: timeout: exceeded 100ms\n",
+		"reached the dependency 2 times, breaker is closed\n  error: timeout: exceeded 200ms: retry: gave up after 2 attempts (cancelled)",
+		"reached the dependency 2 times, breaker is open\n  error: retry: gave up after 3 attempts: breaker: billing is open (2 failures in a row), last: connection refused\n",
+		"reached the dependency 3 times, breaker is closed\n  error: retry: gave up after 3 attempts: connection refused\n",
+		"reached the dependency 1 times, breaker is closed\n  error: timeout: exceeded 100ms\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("output lacks %q", want)
+		}
+	}
+	if n := strings.Count(got, "error: "); n != len(orders) {
+		t.Errorf("%d orders shown, want %d", n, len(orders))
+	}
+	if t.Failed() {
+		t.Logf("output:\n%s", got)
+	}
+}
