@@ -71,12 +71,18 @@ type phase struct {
 	refusal    *OpenError // unless Closed
 }
 
+// over reports whether the cooldown is over.
+func (p *phase) over() bool {
+	return p.state == Open && !p.forced && !time.Now().Before(p.until)
+}
+
 // blame is what brings about a state change.
 type blame struct {
-	reason Reason
-	counts Counts
-	err    error
-	span   telemetry.Link
+	reason     Reason
+	counts     Counts
+	err        error
+	retryAfter time.Duration // what err asks for
+	span       telemetry.Link
 }
 
 // New returns a closed breaker. If config makes no sense, the breaker's Check
@@ -172,7 +178,7 @@ func (b *Breaker) admit(ctx context.Context) (ticket, error) {
 		return ticket{}, nil
 	case p.state == Closed && b.config.SlowCall == 0:
 		return ticket{phase: p}, nil
-	case p.state == Open && (p.forced || time.Now().Before(p.until)):
+	case p.state == Open && !p.over():
 		return b.refuse(ctx, p)
 	}
 	return b.admitLocked(ctx)
@@ -207,7 +213,7 @@ func (b *Breaker) admitLocked(ctx context.Context) (ticket, error) {
 
 // poll makes an open circuit half-open if its cooldown is over.
 func (b *Breaker) poll() {
-	if p := b.phase.Load(); p.state == Open && !p.forced && !time.Now().Before(p.until) {
+	if b.phase.Load().over() {
 		b.circuit.State()
 	}
 }
@@ -237,40 +243,43 @@ func (b *Breaker) settle(ctx context.Context, t ticket, o Outcome, err error) {
 	if t.phase == nil {
 		return
 	}
-	var span telemetry.Link
+	why := blame{err: err}
 	if o == Failure || o == Slow {
-		span = telemetry.LastAttempt(ctx)
+		why.span = telemetry.LastAttempt(ctx)
+		if b.config.HonorRetryAfter {
+			why.retryAfter = retryAfter(err) // asks the user's error, so without the lock
+		}
 	}
 	b.mu.Lock()
 	defer b.unlock(ctx)
-	if t.flight != nil {
-		if !b.land(t.flight) {
-			return
-		}
-		if o == Success && b.slow(t.flight) {
-			o, err = Slow, errSlow
-		}
-	}
 	b.sweep()
-	b.count(t, o, err, span)
+	if f := t.flight; f != nil && !b.land(f) {
+		if o == Failure {
+			b.worsen(f, why)
+		}
+		return
+	}
+	if o == Success && t.flight != nil && b.slow(t.flight) {
+		o, why.err = Slow, errSlow
+	}
+	b.count(t, o, why)
 }
 
 // count gives an outcome to the window, or to gobreaker's half-open state. An
 // outcome from before the last state change is late and counts as nothing.
-func (b *Breaker) count(t ticket, o Outcome, err error, span telemetry.Link) {
+func (b *Breaker) count(t ticket, o Outcome, why blame) {
 	if t.phase != b.phase.Load() {
 		return
 	}
 	if t.phase.state == HalfOpen {
-		b.blame = blame{reason: ReasonProbeFailed, counts: t.phase.refusal.Counts, err: err, span: span}
-		t.flight.done(verdictOn(o, err))
+		why.reason, why.counts = orDefault(why.reason, ReasonProbeFailed), t.phase.refusal.Counts
+		b.tell(t.flight.done, o, why)
 		return
 	}
 	if o == Ignored {
 		return
 	}
-	now := b.now()
-	b.window.add(now, o)
+	b.window.add(b.now(), o)
 	switch o {
 	case Success:
 		b.consecutive = 0
@@ -278,24 +287,39 @@ func (b *Breaker) count(t ticket, o Outcome, err error, span telemetry.Link) {
 	case Failure:
 		b.consecutive++
 	}
-	counts := b.counts(now)
-	b.blame = blame{reason: b.config.verdict(counts), counts: counts, err: err, span: span}
+	b.judge(why)
+}
+
+// worsen counts the failure of a call that was counted as slow when it was
+// still running. Had it been a probe, the failure would be late.
+func (b *Breaker) worsen(f *flight, why blame) {
+	if f.phase != b.phase.Load() {
+		return
+	}
+	b.window.worsen(b.now(), f.judged)
+	b.consecutive++
+	b.judge(why)
+}
+
+// judge opens a closed circuit if a rule is broken.
+func (b *Breaker) judge(why blame) {
+	why.counts = b.counts(b.now())
+	why.reason = b.config.verdict(why.counts)
 	if done, refused := b.circuit.Allow(); refused == nil {
-		done(errSlow)
+		b.tell(done, Failure, why)
 	}
 }
 
-// verdictOn is a probe's outcome in gobreaker's terms.
-func verdictOn(o Outcome, err error) error {
-	switch {
-	case o == Success:
-		return nil
-	case o == Ignored:
-		return errIgnored
-	case err == nil:
-		return errSlow
+// tell gives an outcome to gobreaker, which may change the state because of it.
+func (b *Breaker) tell(done func(error), o Outcome, why blame) {
+	b.blame = why
+	switch o {
+	case Success:
+		done(nil)
+	case Ignored:
+		done(errIgnored)
 	default:
-		return err
+		done(errFailed)
 	}
 }
 
@@ -307,7 +331,7 @@ func (b *Breaker) opened() {
 		b.openings++
 	}
 	now := time.Now()
-	cooldown := b.config.cooldown(b.openings, retryAfter(b.blame.err), rand.Float64())
+	cooldown := b.config.cooldown(b.openings, b.blame.retryAfter, rand.Float64())
 	b.begin(&phase{
 		state: Open,
 		until: now.Add(cooldown),
@@ -363,25 +387,27 @@ func (b *Breaker) begin(p *phase, why blame, cooldown time.Duration) {
 }
 
 // State returns where the circuit stands. It makes an open circuit whose
-// cooldown is over half-open.
+// cooldown is over half-open, and counts the calls that have become slow.
 func (b *Breaker) State() State {
-	p := b.phase.Load()
-	if p.state == Open && !p.forced && !time.Now().Before(p.until) {
-		b.mu.Lock()
-		b.poll()
-		b.unlock(context.Background())
-		p = b.phase.Load()
+	if b.Check() != nil {
+		return Closed
 	}
-	return p.state
+	b.mu.Lock()
+	defer b.unlock(context.Background())
+	b.sweep()
+	b.poll()
+	return b.phase.Load().state
 }
 
-// Counts returns what the window holds now.
+// Counts returns what the window holds now. It counts the calls that have
+// become slow.
 func (b *Breaker) Counts() Counts {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err != nil {
+	if b.Check() != nil {
 		return Counts{}
 	}
+	b.mu.Lock()
+	defer b.unlock(context.Background())
+	b.sweep()
 	return b.counts(b.now())
 }
 
@@ -392,22 +418,14 @@ func (b *Breaker) counts(now time.Duration) Counts {
 }
 
 // ForceOpen makes the breaker refuse all calls until ForceClosed or Reset.
-func (b *Breaker) ForceOpen() {
-	b.force(Open, &OpenError{
-		Name:   b.config.Name,
-		Key:    b.key,
-		State:  Open,
-		Reason: ReasonForced,
-		Opened: time.Now(),
-	})
-}
+func (b *Breaker) ForceOpen() { b.force(Open) }
 
 // ForceClosed makes the breaker let all calls pass, and count nothing, until
 // ForceOpen or Reset.
-func (b *Breaker) ForceClosed() { b.force(Closed, nil) }
+func (b *Breaker) ForceClosed() { b.force(Closed) }
 
-func (b *Breaker) force(s State, refusal *OpenError) {
-	if b.err != nil {
+func (b *Breaker) force(s State) {
+	if b.Check() != nil {
 		return
 	}
 	b.mu.Lock()
@@ -415,13 +433,23 @@ func (b *Breaker) force(s State, refusal *OpenError) {
 	if p := b.phase.Load(); p.forced && p.state == s {
 		return
 	}
-	b.begin(&phase{state: s, forced: true, refusal: refusal}, blame{reason: ReasonForced}, 0)
+	p := &phase{state: s, forced: true}
+	if s == Open {
+		p.refusal = &OpenError{
+			Name:   b.config.Name,
+			Key:    b.key,
+			State:  Open,
+			Reason: ReasonForced,
+			Opened: time.Now(),
+		}
+	}
+	b.begin(p, blame{reason: ReasonForced}, 0)
 }
 
 // Reset closes the circuit and forgets what it counted and what was forced.
 // Calls under way count as nothing.
 func (b *Breaker) Reset() {
-	if b.err != nil {
+	if b.Check() != nil {
 		return
 	}
 	b.mu.Lock()
@@ -431,18 +459,24 @@ func (b *Breaker) Reset() {
 }
 
 // Name returns the breaker's name.
-func (b *Breaker) Name() string { return b.config.Name }
+func (b *Breaker) Name() string { return b.Explain().Name }
 
-// Check reports the first field of the configuration that makes no sense.
+// Check reports the first field of the configuration that makes no sense, or
+// that b was not made with [New].
 func (b *Breaker) Check() error {
-	if b == nil {
-		return errNil
+	if b == nil || b.phase.Load() == nil {
+		return errZero
 	}
 	return b.err
 }
 
 // Explain tells redoubt.Check what b does.
-func (b *Breaker) Explain() explain.Facts { return b.config.explain() }
+func (b *Breaker) Explain() explain.Facts {
+	if b == nil {
+		return Config{}.explain()
+	}
+	return b.config.explain()
+}
 
 func (c Config) explain() explain.Facts {
 	facts := explain.Facts{Kind: explain.Breaker, Name: c.Name, SlowCall: c.SlowCall}
@@ -454,6 +488,18 @@ func (c Config) explain() explain.Facts {
 
 func (b *Breaker) report() telemetry.BreakerReport {
 	return sumUp(b.config.Name, []*Breaker{b})
+}
+
+// peek returns where the circuit stands, and changes nothing: OpenTelemetry
+// collects with a lock held that what follows a change may need.
+func (b *Breaker) peek() (State, Counts) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.phase.Load()
+	if p.over() {
+		return HalfOpen, Counts{}
+	}
+	return p.state, b.counts(b.now())
 }
 
 // now is the time since the breaker was made. It grows evenly even if the wall

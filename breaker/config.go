@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/redoubt-go/redoubt/internal/law"
 )
 
 // The values that stand for the zero fields of a [Config].
@@ -30,16 +32,17 @@ const maxBuckets = 60
 // Config says when a [Breaker] opens and how it closes again. Only Name is
 // required.
 //
-// There are three rules, and a breaker opens as soon as one is broken:
-// FailureRatio, SlowRatio and Consecutive. If none is given, FailureRatio
-// applies with its default, over a window of DefaultWindow.
+// There are three rules: FailureRatio, SlowRatio and Consecutive. A breaker opens
+// as soon as a failure or a slow call leaves one of them broken; a success never
+// opens it. If none of the three is given, FailureRatio applies with its default.
 type Config struct {
 	// Name names the breaker in errors, logs and telemetry. It must not be
 	// empty.
 	Name string
 
-	// Window is the time over which ratios are taken. It rolls on in steps
-	// of Window/Buckets. It must be given if a ratio is given.
+	// Window is the time over which calls are counted. It rolls on in steps
+	// of Window/Buckets. It must be given if a ratio is given; else zero
+	// means DefaultWindow.
 	Window time.Duration
 
 	// Buckets is the number of steps of the window, from 1 to 60. Zero means
@@ -67,8 +70,8 @@ type Config struct {
 	// the rule does not apply.
 	Consecutive int
 
-	// Cooldown is how long the breaker stays open. Zero means
-	// DefaultCooldown.
+	// Cooldown is how long the breaker stays open, at least a millisecond.
+	// Zero means DefaultCooldown.
 	Cooldown time.Duration
 
 	// MaxCooldown bounds the cooldown, which doubles each time that probes
@@ -77,7 +80,8 @@ type Config struct {
 
 	// Jitter is the share by which a cooldown is lengthened or shortened at
 	// random, at most 1, so that many processes do not probe at one moment.
-	// Zero means DefaultJitter, NoJitter means none.
+	// It does not lengthen it beyond MaxCooldown. Zero means DefaultJitter,
+	// NoJitter means none.
 	Jitter float64
 
 	// Probes is how many calls may pass while the breaker is half-open, and
@@ -101,7 +105,9 @@ type Config struct {
 
 	// OnTransition is told of every state change, in order, outside of the
 	// breaker's lock, by the goroutine that brought it about. A change that
-	// happens while OnTransition runs is told after it returns.
+	// happens while OnTransition runs is told after it returns, by the same
+	// goroutine. A panic of OnTransition passes to the caller; a probe that
+	// hangs is judged by a goroutine that has none.
 	OnTransition func(Transition)
 
 	// Logger gets a record of every state change: at level Warn if the
@@ -115,9 +121,11 @@ type Config struct {
 
 // withDefaults fills in what zero fields stand for.
 func (c Config) withDefaults() Config {
-	if c.FailureRatio == 0 && c.SlowRatio == 0 && c.SlowCall == 0 && c.Consecutive == 0 {
-		c.FailureRatio = DefaultFailureRatio
+	if c.FailureRatio == 0 && c.SlowRatio == 0 {
 		c.Window = orDefault(c.Window, DefaultWindow)
+		if c.Consecutive == 0 {
+			c.FailureRatio = DefaultFailureRatio
+		}
 	}
 	if c.SlowCall > 0 {
 		c.SlowRatio = orDefault(c.SlowRatio, 1)
@@ -150,10 +158,10 @@ func orDefault[T comparable](value, instead T) T {
 // check reports the first field that makes no sense, after defaults.
 func (c Config) check() error {
 	if c.Name == "" {
-		return errors.New("breaker: Name is empty, must name the breaker")
+		return law.Misuse("breaker: Name is empty, must name the breaker")
 	}
 	bad := func(field string, value any, rule string) error {
-		return fmt.Errorf("breaker: %s: %s is %v, must be %s", c.Name, field, value, rule)
+		return law.Misuse("breaker: %s: %s is %v, must be %s", c.Name, field, value, rule)
 	}
 	usesWindow := c.FailureRatio != 0 || c.SlowRatio != 0
 	switch {
@@ -256,13 +264,9 @@ func callerGaveUp(ctx context.Context) bool {
 	if ctx.Err() == nil {
 		return false
 	}
-	cause := context.Cause(ctx)
-	if cause == ctx.Err() { //nolint:errorlint // Is it the plain error, with no cause given?
-		return true
-	}
 	var limit interface {
 		Timeout() bool
-		ErrorType() string
+		ErrorType() string // which context.DeadlineExceeded does not have
 	}
-	return !errors.As(cause, &limit) || !limit.Timeout()
+	return !errors.As(context.Cause(ctx), &limit) || !limit.Timeout()
 }

@@ -50,7 +50,12 @@ func (c Config) cooldown(n int, retryAfter time.Duration, random float64) time.D
 		}
 	}
 	if c.Jitter > 0 {
-		d = time.Duration(float64(d) * (1 + c.Jitter*(2*random-1)))
+		shortest := float64(d) * (1 - c.Jitter)
+		longest := min(float64(d)*(1+c.Jitter), float64(c.MaxCooldown))
+		d = c.MaxCooldown
+		if f := shortest + (longest-shortest)*random; f < float64(d) {
+			d = time.Duration(f)
+		}
 	}
 	if c.HonorRetryAfter {
 		d = max(d, min(retryAfter, c.MaxCooldown))

@@ -19,12 +19,12 @@
 //
 // # What counts
 //
-// Every call has one outcome. [Success] and [Failure] are judged by
-// Config.Classify. [Slow] is a call that took Config.SlowCall or longer; it is
-// counted when it has been running for that long, not when it returns.
-// [Ignored] says nothing about the dependency and counts as nothing: a call
-// whose caller cancelled it or ran out of its own deadline, and a call that a
-// layer further in refused.
+// [Success] and [Failure] are judged by Config.Classify. [Slow] is a call that
+// took Config.SlowCall or longer, however it ends. It is counted while it is
+// still running, as soon as another call begins or ends or anybody asks; if it
+// then fails it is a Failure too. [Ignored] says nothing about the dependency
+// and counts as nothing: a call whose caller cancelled it or ran out of its own
+// deadline before the call was slow, and a call that a layer further in refused.
 //
 // Whether the caller gave up is judged by the caller's context and never by the
 // error. The expiry of a timeout.Limit outside of the breaker is not the
@@ -48,8 +48,8 @@
 // The window must be longer than a call may take, otherwise calls that fail
 // late find the window empty of each other; redoubt.Check finds that.
 //
-// A quiet breaker moves from open to half-open only when it is asked: by a
-// call, by State, or by OpenTelemetry's collection.
+// A quiet breaker moves from open to half-open only when it is asked, by a call
+// or by State. OpenTelemetry's gauge shows it as half-open before that.
 //
 // # Built on gobreaker
 //

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
+	"github.com/redoubt-go/redoubt/internal/law"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -104,9 +105,13 @@ func label(name, key string) string {
 }
 
 var (
-	errNil          = errors.New("breaker: nil, must be made with New or NewGroup")
+	errZero         = law.Misuse("breaker: Breaker is nil or zero, must be made with New")
+	errZeroGroup    = law.Misuse("breaker: Group is nil or zero, must be made with NewGroup")
 	errProbeTimeout = errors.New("breaker: probe did not return in time")
 	errSlow         = errors.New("breaker: call is too slow")
 	errNoReturn     = errors.New("breaker: call panicked or called runtime.Goexit")
-	errIgnored      = errors.New("breaker: outcome ignored")
+
+	// What gobreaker is told of.
+	errFailed  = errors.New("breaker: call failed")
+	errIgnored = errors.New("breaker: outcome ignored")
 )

@@ -12,9 +12,10 @@ type flight struct {
 	phase    *phase
 	start    time.Duration // as Breaker.now
 	span     telemetry.Link
-	done     func(error) // of a probe
-	watchdog *time.Timer // of a probe
-	landed   bool        // judged
+	done     func(error)   // of a probe
+	watchdog *time.Timer   // of a probe
+	landed   bool          // counted, or found not to count
+	judged   time.Duration // when it was counted as slow, as Breaker.now
 
 	older, newer *flight // if it is listed
 	listed       bool
@@ -71,12 +72,13 @@ func (b *Breaker) slow(f *flight) bool {
 }
 
 // sweep counts the calls that have been running for too long. It runs with mu
-// held, whenever a call begins or ends: a timer for each call would cost more,
-// and nobody asks in between.
+// held, before all that a call, State or Counts do: a timer for each call would
+// cost more, and nobody asks in between.
 func (b *Breaker) sweep() {
 	for f := b.flights.oldest; f != nil && b.slow(f); f = b.flights.oldest {
 		b.land(f)
-		b.count(ticket{phase: f.phase}, Slow, errSlow, f.span)
+		f.judged = b.now()
+		b.count(ticket{phase: f.phase}, Slow, blame{err: errSlow, span: f.span})
 	}
 }
 
@@ -93,9 +95,12 @@ func (b *Breaker) giveUpOn(f *flight) {
 	b.mu.Lock()
 	// The probe's own context is in use by the goroutine that hangs.
 	defer b.unlock(context.Background())
-	if !b.land(f) || f.phase != b.phase.Load() {
+	if !b.land(f) {
 		return
 	}
-	b.blame = blame{reason: ReasonProbeTimeout, counts: f.phase.refusal.Counts, err: errProbeTimeout, span: f.span}
-	f.done(errProbeTimeout)
+	why := blame{reason: ReasonProbeTimeout, err: errProbeTimeout, span: f.span}
+	if b.slow(f) {
+		why.reason, why.err = ReasonProbeFailed, errSlow
+	}
+	b.count(ticket{phase: f.phase, flight: f}, Failure, why)
 }

@@ -2,8 +2,6 @@ package breaker
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/keyed"
@@ -24,9 +22,9 @@ type GroupConfig struct {
 	Key func(ctx context.Context) string
 
 	// Max is the most breakers kept. Beyond it the breaker that was unused
-	// for longest is forgotten, but never one that is not closed; if only
-	// such are found, the newcomer's breaker lasts for one call. Zero means
-	// DefaultMax.
+	// for longest is forgotten, but never one that is in its cooldown or
+	// forced; if only such are found, the newcomer's breaker lasts for one
+	// call. Zero means DefaultMax.
 	Max int
 }
 
@@ -48,13 +46,13 @@ func NewGroup(config GroupConfig) *Group {
 	case err != nil:
 		g.err = err
 	case config.Key == nil:
-		g.err = errors.New("breaker: group: Key is nil, must be a function")
+		g.err = law.Misuse("breaker: group %s: Key is nil, must be a function", config.Breaker.Name)
 	case config.Max < 0:
-		g.err = fmt.Errorf("breaker: group: Max is %d, must not be negative", config.Max)
+		g.err = law.Misuse("breaker: group %s: Max is %d, must not be negative", config.Breaker.Name, config.Max)
 	}
 	g.breakers = keyed.New(orDefault(config.Max, DefaultMax),
 		func(key string) *Breaker { return newBreaker(config.Breaker, key) },
-		func(b *Breaker) bool { p := b.phase.Load(); return p.state != Closed || p.forced })
+		func(b *Breaker) bool { p := b.phase.Load(); return p.forced || p.state == Open && !p.over() })
 	telemetry.ObserveBreaker(g, (*Group).report)
 	return g
 }
@@ -72,8 +70,8 @@ func (g *Group) Do(ctx context.Context, call func(context.Context) error) error 
 
 // For returns the breaker for the call that ctx belongs to.
 func (g *Group) For(ctx context.Context) *Breaker {
-	if g.err != nil {
-		return invalid(g.err)
+	if err := g.Check(); err != nil {
+		return invalid(err)
 	}
 	return g.breakers.Get(g.config.Key(ctx))
 }
@@ -81,22 +79,31 @@ func (g *Group) For(ctx context.Context) *Breaker {
 // Breakers returns the breakers that the group has now, by key.
 func (g *Group) Breakers() map[string]*Breaker {
 	all := map[string]*Breaker{}
+	if g.Check() != nil {
+		return all
+	}
 	for _, b := range g.breakers.All() {
 		all[b.key] = b
 	}
 	return all
 }
 
-// Check reports what makes no sense in the configuration.
+// Check reports what makes no sense in the configuration, or that g was not
+// made with [NewGroup].
 func (g *Group) Check() error {
-	if g == nil {
-		return errNil
+	if g == nil || g.breakers == nil {
+		return errZeroGroup
 	}
 	return g.err
 }
 
 // Explain tells redoubt.Check what the breakers of g do.
-func (g *Group) Explain() explain.Facts { return g.config.Breaker.explain() }
+func (g *Group) Explain() explain.Facts {
+	if g == nil {
+		return Config{}.explain()
+	}
+	return g.config.Breaker.explain()
+}
 
 func (g *Group) report() telemetry.BreakerReport {
 	return sumUp(g.config.Breaker.Name, g.breakers.All())
@@ -108,7 +115,8 @@ func sumUp(name string, breakers []*Breaker) telemetry.BreakerReport {
 		if b.err != nil {
 			continue
 		}
-		switch b.State() {
+		state, counts := b.peek()
+		switch state {
 		case Closed:
 			r.Closed++
 		case Open:
@@ -116,7 +124,7 @@ func sumUp(name string, breakers []*Breaker) telemetry.BreakerReport {
 		case HalfOpen:
 			r.HalfOpen++
 		}
-		r.FailureRatio = max(r.FailureRatio, b.Counts().FailureRatio())
+		r.FailureRatio = max(r.FailureRatio, counts.FailureRatio())
 	}
 	return r
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
-// A Transition is a state change of a breaker. From and To are equal if a state
-// was forced that the circuit was in anyway.
+// A Transition is a state change of a breaker. From and To are equal if the
+// circuit was forced into the state that it was in anyway, or reset when closed.
 type Transition struct {
 	Name       string // the breaker's
 	Key        string // in a Group, else ""
@@ -104,6 +104,8 @@ func retryAfter(err error) time.Duration {
 	if err == nil || !errors.As(err, &says) {
 		return 0
 	}
-	d, _ := says.RetryAfter()
-	return d
+	if d, ok := says.RetryAfter(); ok {
+		return d
+	}
+	return 0
 }

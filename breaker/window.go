@@ -2,7 +2,8 @@ package breaker
 
 import "time"
 
-// Counts are the calls that ended, or turned out slow, within the window.
+// Counts are the calls that ended, or turned out slow, within the window. A call
+// that turned out slow and then failed is among both the Slow and the Failures.
 type Counts struct {
 	Successes int64
 	Failures  int64
@@ -11,10 +12,12 @@ type Counts struct {
 	// Consecutive is the number of failures since the last success or state
 	// change, within the window or not.
 	Consecutive int64
+
+	both int64 // among both the Slow and the Failures
 }
 
-// Calls returns the number of calls counted.
-func (c Counts) Calls() int64 { return c.Successes + c.Failures + c.Slow }
+// Calls returns the number of calls counted, each once.
+func (c Counts) Calls() int64 { return c.Successes + c.Failures + c.Slow - c.both }
 
 // FailureRatio returns the share of failures, 0 if there were no calls.
 func (c Counts) FailureRatio() float64 { return share(c.Failures, c.Calls()) }
@@ -29,7 +32,7 @@ func share(part, whole int64) float64 {
 	return float64(part) / float64(whole)
 }
 
-func (c *Counts) add(o Outcome) {
+func add(c *Counts, o Outcome) {
 	switch o {
 	case Success:
 		c.Successes++
@@ -40,10 +43,11 @@ func (c *Counts) add(o Outcome) {
 	}
 }
 
-func (c *Counts) subtract(old Counts) {
+func subtract(c *Counts, old Counts) {
 	c.Successes -= old.Successes
 	c.Failures -= old.Failures
 	c.Slow -= old.Slow
+	c.both -= old.both
 }
 
 // A window counts outcomes over the last len(buckets) steps of time. It is not
@@ -59,11 +63,30 @@ func newWindow(span time.Duration, buckets int) window {
 	return window{step: max(1, span/time.Duration(buckets)), buckets: make([]Counts, buckets)}
 }
 
+// bucket returns the bucket of a step.
+func (w *window) bucket(step int64) *Counts { return &w.buckets[step%int64(len(w.buckets))] }
+
 // add counts o at the time now, which is a duration since some fixed moment.
 func (w *window) add(now time.Duration, o Outcome) {
 	w.roll(now)
-	w.buckets[w.newest%int64(len(w.buckets))].add(o)
-	w.sum.add(o)
+	add(w.bucket(w.newest), o)
+	add(&w.sum, o)
+}
+
+// worsen counts the failure of a call that was counted as slow at the time then.
+// The failure goes where the slowness went, so that they leave together; if that
+// has left before, the call counts anew.
+func (w *window) worsen(now, then time.Duration) {
+	w.roll(now)
+	step := int64(then / w.step)
+	if w.newest-step >= int64(len(w.buckets)) {
+		w.add(now, Failure)
+		return
+	}
+	for _, c := range []*Counts{w.bucket(step), &w.sum} {
+		c.Failures++
+		c.both++
+	}
 }
 
 // counts returns the sum over the window that ends now.
@@ -83,8 +106,8 @@ func (w *window) roll(now time.Duration) {
 	}
 	for w.newest < step {
 		w.newest++
-		oldest := &w.buckets[w.newest%int64(len(w.buckets))]
-		w.sum.subtract(*oldest)
+		oldest := w.bucket(w.newest)
+		subtract(&w.sum, *oldest)
 		*oldest = Counts{}
 	}
 }

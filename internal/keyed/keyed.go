@@ -14,9 +14,9 @@ const scanned = 64
 // A Cache keeps at most a fixed number of things and forgets the one that was
 // unused for longest. It is safe for concurrent use.
 type Cache[V any] struct {
-	max  int
-	make func(key string) V
-	keep func(V) bool
+	limit  int
+	create func(key string) V
+	keep   func(V) bool
 
 	mu      sync.Mutex
 	entries map[string]*list.Element
@@ -28,11 +28,15 @@ type entry[V any] struct {
 	value V
 }
 
-// New returns a cache of at most max things, which makes those it does not have
-// and never forgets one that keep reports true for. Both functions are called
-// under the cache's lock and must not use it.
-func New[V any](max int, make func(key string) V, keep func(V) bool) *Cache[V] {
-	return &Cache[V]{max: max, make: make, keep: keep, entries: map[string]*list.Element{}}
+func entryOf[V any](element *list.Element) *entry[V] {
+	return element.Value.(*entry[V]) //nolint:errcheck // The list holds nothing else.
+}
+
+// New returns a cache of at most limit things, which creates those it does not
+// have and never forgets one that keep reports true for. Both functions are
+// called under the cache's lock and must not use it.
+func New[V any](limit int, create func(key string) V, keep func(V) bool) *Cache[V] {
+	return &Cache[V]{limit: limit, create: create, keep: keep, entries: map[string]*list.Element{}}
 }
 
 // Get returns the thing for key. If there is no room for a new thing, because
@@ -43,10 +47,10 @@ func (c *Cache[V]) Get(key string) V {
 	defer c.mu.Unlock()
 	if element, ok := c.entries[key]; ok {
 		c.recent.MoveToFront(element)
-		return element.Value.(*entry[V]).value
+		return entryOf[V](element).value
 	}
-	value := c.make(key)
-	if len(c.entries) < c.max || c.evict() {
+	value := c.create(key)
+	if len(c.entries) < c.limit || c.evict() {
 		c.entries[key] = c.recent.PushFront(&entry[V]{key, value})
 	}
 	return value
@@ -57,7 +61,7 @@ func (c *Cache[V]) Get(key string) V {
 func (c *Cache[V]) evict() bool {
 	for range min(scanned, c.recent.Len()) {
 		oldest := c.recent.Back()
-		e := oldest.Value.(*entry[V])
+		e := entryOf[V](oldest)
 		if c.keep(e.value) {
 			c.recent.MoveToFront(oldest)
 			continue
@@ -75,7 +79,7 @@ func (c *Cache[V]) All() []V {
 	defer c.mu.Unlock()
 	values := make([]V, 0, c.recent.Len())
 	for element := c.recent.Front(); element != nil; element = element.Next() {
-		values = append(values, element.Value.(*entry[V]).value)
+		values = append(values, entryOf[V](element).value)
 	}
 	return values
 }

@@ -3,12 +3,12 @@ package law
 
 import (
 	"context"
-	"errors"
+	"fmt"
 )
 
 var (
-	errNilContext = errors.New("redoubt: context is nil")
-	errNilCall    = errors.New("redoubt: call is nil")
+	errNilContext = Misuse("redoubt: context is nil")
+	errNilCall    = Misuse("redoubt: call is nil")
 )
 
 // Args reports what is wrong with the arguments of a layer's Do, or nil. A
@@ -23,3 +23,16 @@ func Args(ctx context.Context, call func(context.Context) error) error {
 	}
 	return nil
 }
+
+// Misuse returns an error about a mistake in the program, such as a field that
+// makes no sense. It says of itself that a repetition is pointless, so that no
+// retry waits for the program to correct itself.
+func Misuse(format string, args ...any) error {
+	return &misuse{fmt.Sprintf(format, args...)}
+}
+
+type misuse struct{ message string }
+
+func (m *misuse) Error() string { return m.message }
+
+func (m *misuse) Retryable() bool { return false }
