@@ -246,7 +246,7 @@ func DefaultClassify(err error) Outcome {
 
 // outcome judges a call that has returned. ctx is the caller's.
 func (c Config) outcome(ctx context.Context, err error) Outcome {
-	if err != nil && callerGaveUp(ctx) {
+	if err != nil && law.CallerGaveUp(ctx) {
 		return Ignored
 	}
 	switch o := c.Classify(err); o {
@@ -255,18 +255,4 @@ func (c Config) outcome(ctx context.Context, err error) Outcome {
 	default:
 		return Failure
 	}
-}
-
-// callerGaveUp reports whether ctx ended by the caller's doing. A time limit
-// further out in the stack ends ctx too, but with a cause of its own that says
-// Timeout: then the dependency was too slow for us.
-func callerGaveUp(ctx context.Context) bool {
-	if ctx.Err() == nil {
-		return false
-	}
-	var limit interface {
-		Timeout() bool
-		ErrorType() string // which context.DeadlineExceeded does not have
-	}
-	return !errors.As(context.Cause(ctx), &limit) || !limit.Timeout()
 }

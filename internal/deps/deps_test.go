@@ -66,7 +66,11 @@ var rooms = map[string]room{
 	"hedge":    layer(),
 	"failover": layer(),
 
-	"redoubttest": {imports: []string{".", "internal/law"}},
+	"breaker/shared": {imports: []string{"breaker", "internal/telemetry", "internal/law", "internal/explain"}},
+
+	"redoubttest": {imports: []string{".", "internal/law", "internal/memhttp"}},
+
+	"redoubttest/faults": {},
 
 	"internal/telemetry": {imports: []string{otel + "/..."}},
 	"internal/explain":   {},

@@ -3,6 +3,7 @@ package law
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -36,3 +37,17 @@ type misuse struct{ message string }
 func (m *misuse) Error() string { return m.message }
 
 func (m *misuse) Retryable() bool { return false }
+
+// CallerGaveUp reports whether ctx ended by the caller's doing. A time limit
+// further out in the stack ends ctx too, but with a cause of its own that says
+// Timeout: then the dependency was too slow for us.
+func CallerGaveUp(ctx context.Context) bool {
+	if ctx.Err() == nil {
+		return false
+	}
+	var limit interface {
+		Timeout() bool
+		ErrorType() string // which context.DeadlineExceeded does not have
+	}
+	return !errors.As(context.Cause(ctx), &limit) || !limit.Timeout()
+}

@@ -1,0 +1,554 @@
+package shared
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/redoubttest"
+)
+
+var errDown = errors.New("down: https://user:secret@example.org")
+
+func TestLayer(t *testing.T) {
+	redoubttest.CheckLayer(t, func() *Breaker { return New(Config{Name: "b", Store: new(memory)}) })
+}
+
+func TestLayerWithFiles(t *testing.T) {
+	dir := t.TempDir()
+	n := 0
+	redoubttest.CheckLayer(t, func() *Breaker {
+		n++
+		return New(Config{Name: "b", Key: strings.Repeat("x", n), Store: NewFileStore(dir)})
+	})
+}
+
+func TestLayerWithoutStore(t *testing.T) {
+	redoubttest.CheckLayer(t, func() *Breaker { return New(Config{Name: "b", Store: broken{}}) })
+}
+
+// broken is a store that can't be used.
+type broken struct{}
+
+var errBroken = errors.New("store is broken")
+
+func (broken) Load(context.Context, string) ([]byte, error) { return nil, errBroken }
+
+func (broken) CompareAndSwap(context.Context, string, []byte, []byte, time.Duration) (bool, error) {
+	return false, errBroken
+}
+
+func (broken) Values(context.Context) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) { yield(nil, errBroken) }
+}
+
+func do(b *Breaker, err error) error {
+	return b.Do(context.Background(), func(context.Context) error { return err })
+}
+
+func TestOpenIsHonouredByTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		next := func() *Breaker { // another process, as far as memory goes
+			return New(Config{Name: "hg", Key: "mirror", Store: NewFileStore(dir), Jitter: NoJitter})
+		}
+		for i := range DefaultConsecutive {
+			if err := do(next(), errDown); !errors.Is(err, errDown) {
+				t.Fatalf("call %d: %v", i, err)
+			}
+		}
+		err := do(next(), nil)
+		e, ok := errors.AsType[*breaker.OpenError](err)
+		if !ok || !errors.Is(err, breaker.ErrOpen) || !errors.Is(err, gobreaker.ErrOpenState) {
+			t.Fatalf("err = %v, want an OpenError", err)
+		}
+		if after, ok := e.RetryAfter(); after != DefaultCooldown || !ok || !e.Retryable() || !e.Rejected() || e.ErrorType() != "breaker_open" {
+			t.Errorf("%v: RetryAfter %v, %v", e, after, ok)
+		}
+		cause, ok := errors.AsType[*Failure](e.Cause)
+		if !ok || cause.PID != os.Getpid() || e.Counts.Consecutive != 5 {
+			t.Errorf("cause %v, counts %+v", e.Cause, e.Counts)
+		}
+		if text := err.Error(); !strings.HasPrefix(text, "breaker: hg mirror is open (5 failures in a row), last: _OTHER in process ") {
+			t.Error(text)
+		}
+		files, _ := filepath.Glob(filepath.Join(dir, "*"))
+		for _, file := range files {
+			if data, err := os.ReadFile(file); err != nil || bytes.Contains(data, []byte("secret")) {
+				t.Errorf("%s holds a secret:\n%s", file, data)
+			}
+		}
+
+		time.Sleep(DefaultCooldown - time.Nanosecond)
+		if s := next().State(); s != breaker.Open {
+			t.Errorf("just before the end of the cooldown: %v", s)
+		}
+		time.Sleep(time.Nanosecond)
+		if s := next().State(); s != breaker.HalfOpen {
+			t.Errorf("at the end of the cooldown: %v", s)
+		}
+		if err := do(next(), errDown); !errors.Is(err, errDown) {
+			t.Errorf("the probe was not made: %v", err)
+		}
+		err = do(next(), nil)
+		if !errors.As(err, &e) || e.Until.Sub(e.Opened) != 2*DefaultCooldown || e.Reason != breaker.ReasonProbeFailed {
+			t.Errorf("after a failed probe: %v until %v", err, e.Until)
+		}
+		time.Sleep(2 * DefaultCooldown)
+		if err := do(next(), nil); err != nil {
+			t.Error(err)
+		}
+		if s := next().State(); s != breaker.Closed {
+			t.Errorf("after a good probe: %v", s)
+		}
+	})
+}
+
+func TestOneProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := NewFileStore(t.TempDir())
+		next := func() *Breaker { return New(Config{Name: "b", Store: store, Consecutive: 1, Jitter: NoJitter}) }
+		do(next(), errDown)
+		time.Sleep(DefaultCooldown)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		ran, refused := 0, 0
+		for range 10 {
+			wg.Go(func() {
+				err := next().Do(t.Context(), func(context.Context) error {
+					time.Sleep(3 * DefaultLease) // the lease is renewed
+					mu.Lock()
+					defer mu.Unlock()
+					ran++
+					return nil
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				if e, ok := errors.AsType[*breaker.OpenError](err); ok && e.State == breaker.HalfOpen {
+					refused++
+				}
+			})
+		}
+		time.Sleep(2 * DefaultLease)
+		c, err := next().Status(t.Context())
+		if err != nil || c.State != breaker.HalfOpen || c.Prober == nil || c.Prober.PID != os.Getpid() {
+			t.Errorf("while it is probed: %+v, %v", c, err)
+		}
+		if err := do(next(), nil); !errors.Is(err, gobreaker.ErrTooManyRequests) {
+			t.Errorf("a second probe after the lease's own time: %v", err)
+		}
+		wg.Wait()
+		if ran != 1 || refused != 9 {
+			t.Errorf("%d ran, %d were refused; want 1, 9", ran, refused)
+		}
+		if s := next().State(); s != breaker.Closed {
+			t.Errorf("after the probe: %v", s)
+		}
+	})
+}
+
+func TestProbeThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Config{Name: "b", Store: new(memory), Consecutive: 1, Jitter: NoJitter})
+		do(b, errDown)
+		time.Sleep(DefaultCooldown)
+		done := make(chan error)
+		go func() {
+			done <- b.Do(t.Context(), func(context.Context) error {
+				time.Sleep(time.Hour)
+				return nil
+			})
+		}()
+		time.Sleep(DefaultProbeTimeout + 1)
+		var e *breaker.OpenError
+		if err := do(b, nil); !errors.As(err, &e) || e.Reason != breaker.ReasonProbeTimeout || e.State != breaker.Open {
+			t.Errorf("after the probe's time: %v", err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("the probe itself returned %v", err)
+		}
+		if s := b.State(); s != breaker.HalfOpen {
+			t.Errorf("a late success changed the state to %v", s)
+		}
+	})
+}
+
+func TestProbeGivesItsLeaseBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Config{Name: "b", Store: new(memory), Consecutive: 1, Jitter: NoJitter})
+		do(b, errDown)
+		time.Sleep(DefaultCooldown)
+		ctx, cancel := context.WithCancel(t.Context())
+		b.Do(ctx, func(context.Context) error {
+			cancel()
+			return ctx.Err()
+		})
+		if err := do(b, nil); err != nil {
+			t.Errorf("after a cancelled probe: %v", err)
+		}
+		if s := b.State(); s != breaker.Closed {
+			t.Errorf("state %v, want closed", s)
+		}
+	})
+}
+
+func TestDegrades(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	slow := NewFileStore(t.TempDir())
+	for _, tt := range []struct {
+		name  string
+		store Store
+	}{
+		{"not a directory", NewFileStore(file)},
+		{"can't be made", NewFileStore(filepath.Join(file, "below"))},
+		{"no name", NewFileStore("\x00")},
+		{"broken", broken{}},
+		{"hangs", hanging{slow}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				b := New(Config{Name: "b", Store: tt.store, Jitter: NoJitter, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				for range DefaultConsecutive {
+					if err := do(b, errDown); !errors.Is(err, errDown) {
+						t.Fatal(err)
+					}
+				}
+				if err := do(b, nil); !errors.Is(err, breaker.ErrOpen) {
+					t.Errorf("the circuit of this process did not open: %v", err)
+				}
+				time.Sleep(DefaultCooldown)
+				if err := do(b, nil); err != nil {
+					t.Error(err)
+				}
+				if n := strings.Count(log.String(), "store can't be used"); n != 1 {
+					t.Errorf("%d warnings:\n%s", n, &log)
+				}
+			})
+		})
+	}
+}
+
+// hanging is a store that answers nobody in time.
+type hanging struct{ Store }
+
+func (hanging) Load(ctx context.Context, _ string) ([]byte, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestOneWarningForAStore(t *testing.T) {
+	var log bytes.Buffer
+	store := NewFileStore("/dev/null/x")
+	for _, key := range []string{"a", "b", "c"} {
+		do(New(Config{Name: "b", Key: key, Store: store, Logger: slog.New(slog.NewTextHandler(&log, nil))}), errDown)
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings:\n%s", n, &log)
+	}
+}
+
+// A store that comes back is used again.
+func TestStoreComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &flaky{Store: new(memory), broken: true}
+		b := New(Config{Name: "b", Store: store, Consecutive: 1})
+		do(b, errDown)
+		if err := do(b, nil); !errors.Is(err, breaker.ErrOpen) {
+			t.Errorf("while the store is away: %v", err)
+		}
+		store.broken = false
+		time.Sleep(away)
+		if err := do(b, nil); err != nil {
+			t.Errorf("the store says closed: %v", err)
+		}
+	})
+}
+
+// A store that goes away during a call does not lose the call's outcome.
+func TestStoreGoesAwayDuringCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &flaky{Store: new(memory)}
+		b := New(Config{Name: "b", Store: store, Consecutive: 1, Jitter: NoJitter})
+		do(b, errDown) // so that the store's circuit has a history that ours has not
+		time.Sleep(DefaultCooldown)
+		do(b, nil)
+		b.Do(t.Context(), func(context.Context) error {
+			store.broken = true
+			return errDown
+		})
+		if err := do(b, nil); !errors.Is(err, breaker.ErrOpen) {
+			t.Errorf("err = %v, want open", err)
+		}
+	})
+}
+
+type flaky struct {
+	Store
+	broken bool
+}
+
+func (f *flaky) Load(ctx context.Context, key string) ([]byte, error) {
+	if f.broken {
+		return nil, errBroken
+	}
+	return f.Store.Load(ctx, key)
+}
+
+func TestGarbage(t *testing.T) {
+	other := openRecord(t0.AddDate(100, 0, 0), nil)
+	other.Name = "somebody else"
+	otherValue, err := other.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{"garbage", "{", "\x00\x00", string(otherValue), strings.Repeat("x", 2*maxRecord)} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			store := NewFileStore(t.TempDir())
+			config := Config{Name: "b", Store: store, Consecutive: 1, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+			if err := os.WriteFile(store.path("b"), []byte(value), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := do(New(config), nil); err != nil {
+				t.Errorf("%.20q: %v", value, err)
+			}
+			if n := strings.Count(log.String(), "garbage"); n == 0 || strings.Count(log.String(), "level=WARN") != 1 {
+				t.Errorf("want one warning:\n%.1000s", &log)
+			}
+			log.Reset()
+			do(New(config), errDown)
+			if err := do(New(config), nil); !errors.Is(err, breaker.ErrOpen) || strings.Contains(log.String(), "garbage") {
+				t.Errorf("garbage was not written over: %v", err)
+			}
+		})
+	}
+}
+
+func TestEmptyFileIsNoGarbage(t *testing.T) {
+	store := NewFileStore(t.TempDir())
+	if err := os.WriteFile(store.path("b"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do(New(Config{Name: "b", Store: store, Consecutive: 1}), errDown)
+	if err := do(New(Config{Name: "b", Store: store}), nil); !errors.Is(err, breaker.ErrOpen) {
+		t.Errorf("err = %v, want open", err)
+	}
+}
+
+// The bubble's clock says 2000. A record of the year 2026 stands for one that
+// was written before the clock was set back.
+func TestClockThatWentBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(memory)
+		b := New(Config{Name: "b", Store: store, Jitter: NoJitter})
+		r := openRecord(t0, &lease{ID: "x", Until: t0})
+		r.Name = "b"
+		value, err := r.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := store.CompareAndSwap(t.Context(), b.key, nil, value, 0); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if s := b.State(); s != breaker.Open {
+			t.Errorf("state %v, want open", s)
+		}
+		time.Sleep(DefaultMaxCooldown)
+		if err := do(b, nil); err != nil {
+			t.Errorf("after the longest cooldown: %v", err)
+		}
+	})
+}
+
+func TestOutcomes(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(b *Breaker)
+		want breaker.State
+	}{
+		{"failure", func(b *Breaker) { do(b, errDown) }, breaker.Open},
+		{"panic", func(b *Breaker) {
+			defer func() { recover() }()
+			b.Do(context.Background(), func(context.Context) error { panic("x") })
+		}, breaker.Open},
+		{"cancelled by the caller", func(b *Breaker) {
+			ctx, cancel := context.WithCancel(context.Background())
+			b.Do(ctx, func(context.Context) error { cancel(); return errDown })
+		}, breaker.Closed},
+		{"refused further in", func(b *Breaker) { do(b, &breaker.OpenError{}) }, breaker.Closed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := New(Config{Name: "b", Store: new(memory), Consecutive: 1})
+			tt.do(b)
+			if s := b.State(); s != tt.want {
+				t.Errorf("state %v, want %v", s, tt.want)
+			}
+		})
+	}
+}
+
+func TestCallerGoneBeforeTheCall(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := New(Config{Name: "b", Store: new(memory)}).Do(ctx, func(context.Context) error { t.Error("ran"); return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestStatusAndReset(t *testing.T) {
+	ctx := t.Context()
+	store := NewFileStore(t.TempDir())
+	for _, key := range []string{"z", "a"} {
+		do(New(Config{Name: "hg", Key: key, Store: store, Consecutive: 2}), errDown)
+	}
+	do(New(Config{Name: "hg", Key: "a", Store: store, Consecutive: 2}), errDown)
+	circuits, err := Status(ctx, store)
+	if err != nil || len(circuits) != 2 {
+		t.Fatal(circuits, err)
+	}
+	a, z := circuits[0], circuits[1]
+	if a.Key != "a" || a.State != breaker.Open || a.Failures != 2 || a.Last == nil || a.Reason != breaker.ReasonConsecutive {
+		t.Errorf("a is %+v", a)
+	}
+	if z.Key != "z" || z.State != breaker.Closed || z.Failures != 1 {
+		t.Errorf("z is %+v", z)
+	}
+	if err := os.WriteFile(store.path("x"), []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if circuits, err := Status(ctx, store); err == nil || len(circuits) != 2 {
+		t.Errorf("with garbage: %v, %v", circuits, err)
+	}
+	for range 2 {
+		if err := Reset(ctx, store, "hg", "a"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := do(New(Config{Name: "hg", Key: "a", Store: store}), nil); err != nil {
+		t.Errorf("after Reset: %v", err)
+	}
+	if err := New(Config{Name: "b", Store: broken{}}).Reset(ctx); !errors.Is(err, errBroken) {
+		t.Errorf("Reset of a broken store: %v", err)
+	}
+	if _, err := Status(ctx, broken{}); !errors.Is(err, errBroken) {
+		t.Errorf("Status of a broken store: %v", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	store := new(memory)
+	for _, tt := range []struct {
+		config Config
+		want   string
+	}{
+		{Config{Store: store}, "breaker/shared: Name is empty, must name the breaker"},
+		{Config{Name: "b"}, "breaker/shared: b: Store is nil, must be a store, such as NewFileStore"},
+		{Config{Name: "b", Store: store, Consecutive: -1}, "breaker/shared: b: Consecutive is -1, must be from 0 to 100"},
+		{Config{Name: "b", Store: store, Consecutive: 101}, "breaker/shared: b: Consecutive is 101, must be from 0 to 100"},
+		{Config{Name: "b", Store: store, Window: -1}, "breaker/shared: b: Window is -1ns, must be positive"},
+		{Config{Name: "b", Store: store, FailureRatio: 2}, "breaker/shared: b: FailureRatio is 2, must be from 0 to 1"},
+		{Config{Name: "b", Store: store, MinCalls: 500}, "breaker/shared: b: MinCalls is 500, must be from 1 to 100"},
+		{Config{Name: "b", Store: store, Cooldown: time.Hour, MaxCooldown: time.Minute}, "breaker/shared: b: MaxCooldown is 1m0s, must be at least Cooldown, 1h0m0s"},
+		{Config{Name: "b", Store: store, Jitter: 3}, "breaker/shared: b: Jitter is 3, must be NoJitter or from 0 to 1"},
+		{Config{Name: "b", Store: store, Lease: -1}, "breaker/shared: b: Lease is -1ns, must be positive"},
+		{Config{Name: "b", Store: store, ProbeTimeout: -1}, "breaker/shared: b: ProbeTimeout is -1ns, must be positive"},
+		{Config{Name: "b", Store: store, StoreTimeout: -1}, "breaker/shared: b: StoreTimeout is -1ns, must be positive"},
+	} {
+		b := New(tt.config)
+		if err := b.Check(); err == nil || err.Error() != tt.want {
+			t.Errorf("Check() = %v, want %s", err, tt.want)
+		}
+		if err := do(b, nil); err == nil || err.Error() != tt.want {
+			t.Errorf("Do() = %v, want %s", err, tt.want)
+		}
+		if s := b.State(); s != breaker.Closed {
+			t.Errorf("State() = %v", s)
+		}
+	}
+	for _, b := range []*Breaker{nil, {}} {
+		if err := do(b, nil); !errors.Is(err, errZero) {
+			t.Errorf("a breaker that New did not make: %v", err)
+		}
+	}
+}
+
+// TestModel plays random calls through breakers that share a store and through
+// a model that is a few lines of arithmetic, and compares what is refused.
+func TestModel(t *testing.T) {
+	for seed := range uint64(30) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			config := Config{
+				Name: "b", Store: new(memory), Jitter: NoJitter, Consecutive: 1 + random.IntN(4),
+				Window: time.Minute, Cooldown: 10 * time.Second, MaxCooldown: 35 * time.Second,
+			}
+			processes := make([]*Breaker, 3)
+			for i := range processes {
+				processes[i] = New(config)
+			}
+			var m model
+			for step := range 300 {
+				time.Sleep(time.Duration(random.IntN(12)) * time.Second)
+				fails := random.IntN(3) > 0
+				var result error
+				if fails {
+					result = errDown
+				}
+				err := do(processes[random.IntN(len(processes))], result)
+				refused := errors.Is(err, breaker.ErrOpen)
+				if want := m.call(config, time.Now(), fails); refused != want {
+					t.Fatalf("seed %d, step %d: refused %v, want %v; model %+v", seed, step, refused, want, m)
+				}
+			}
+		})
+	}
+}
+
+type model struct {
+	failures []time.Time
+	open     bool
+	until    time.Time
+	times    int
+}
+
+// call reports whether the call is refused.
+func (m *model) call(c Config, now time.Time, fails bool) bool {
+	switch {
+	case m.open && now.Before(m.until):
+		return true
+	case m.open && fails:
+		m.times++
+		m.until = now.Add(min(c.Cooldown<<min(m.times, 8), c.MaxCooldown))
+	case m.open:
+		*m = model{}
+	case !fails:
+		m.failures = nil
+	default:
+		m.failures = append(m.failures, now)
+		for now.Sub(m.failures[0]) > c.Window {
+			m.failures = m.failures[1:]
+		}
+		if len(m.failures) >= c.Consecutive {
+			*m = model{open: true, until: now.Add(c.Cooldown)}
+		}
+	}
+	return false
+}
