@@ -37,7 +37,7 @@ func (c *checker) find(format string, args ...any) {
 }
 
 func (c *checker) visit(layer Layer, where string) {
-	if layer == nil {
+	if isNil(layer) {
 		c.find("%s is nil", where)
 		return
 	}

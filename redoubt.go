@@ -2,7 +2,8 @@ package redoubt
 
 import (
 	"context"
-	"errors"
+
+	"github.com/redoubt-go/redoubt/internal/law"
 )
 
 // A Layer runs a call under one rule: bounded in time, repeated, refused,
@@ -34,10 +35,14 @@ type Layer interface {
 // states. A nil LayerFunc refuses every call with an error.
 type LayerFunc func(ctx context.Context, call func(context.Context) error) error
 
-// Do calls f.
+// Do calls f. It returns an error if f, ctx or call is nil, so that f need not
+// check them.
 func (f LayerFunc) Do(ctx context.Context, call func(context.Context) error) error {
 	if f == nil {
 		return errNilLayer
+	}
+	if err := law.Args(ctx, call); err != nil {
+		return err
 	}
 	return f(ctx, call)
 }
@@ -50,7 +55,7 @@ func (f LayerFunc) Check() error {
 	return nil
 }
 
-var errNilLayer = errors.New("redoubt: layer is nil")
+var errNilLayer = law.Misuse("redoubt: layer is nil")
 
 // errPanicked stands in telemetry for the error of a call that did not return.
 var errPanicked error = panicked{}

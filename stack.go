@@ -2,7 +2,7 @@ package redoubt
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 
 	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/law"
@@ -29,16 +29,51 @@ func (s Stack) Do(ctx context.Context, call func(context.Context) error) error {
 
 // do runs call inside of all layers, without telemetry.
 func (s Stack) do(ctx context.Context, call func(context.Context) error) error {
-	if len(s) == 0 {
+	switch len(s) {
+	case 0:
 		return call(ctx)
-	}
-	if s[0] == nil {
-		return fmt.Errorf("%w, %d from the inside", errNilLayer, len(s))
-	}
-	if len(s) == 1 {
+	case 1:
 		return s[0].Do(ctx, call)
+	default:
+		return s[0].Do(ctx, func(ctx context.Context) error { return s[1:].do(ctx, call) })
 	}
-	return s[0].Do(ctx, func(ctx context.Context) error { return s[1:].do(ctx, call) })
+}
+
+// missing returns the indices of the first nil layer, such as "[1][0]" if it is
+// in a stack within s, or "" if there is none.
+func (s Stack) missing() string {
+	for i, layer := range s {
+		within := ""
+		if inner, ok := layer.(Stack); ok {
+			within = inner.missing()
+		}
+		if within != "" || isNil(layer) {
+			return "[" + strconv.Itoa(i) + "]" + within
+		}
+	}
+	return ""
+}
+
+// checkNil reports a layer that is nil, or that has a nil layer in it. It is
+// asked before the first layer begins, so that none of them takes the mistake
+// for a failure of the call, to be repeated or counted.
+func checkNil(layer Layer) error {
+	if isNil(layer) {
+		return errNilLayer
+	}
+	if s, ok := layer.(Stack); ok {
+		if at := s.missing(); at != "" {
+			return law.Misuse("redoubt: stack%s is nil", at)
+		}
+	}
+	return nil
+}
+
+func isNil(layer Layer) bool {
+	if f, ok := layer.(LayerFunc); ok {
+		return f == nil
+	}
+	return layer == nil
 }
 
 // Do runs fn inside of layer, commonly a [Stack], and returns fn's result.
@@ -70,8 +105,8 @@ func run(ctx context.Context, layer Layer, call func(context.Context) error) err
 	if err := law.Args(ctx, call); err != nil {
 		return err
 	}
-	if layer == nil {
-		return errNilLayer
+	if err := checkNil(layer); err != nil {
+		return err
 	}
 	t := telemetryOf(layer)
 	if !telemetry.Recording(t.providers()) || telemetry.Active(ctx) {

@@ -2,13 +2,12 @@ package retry
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math"
 	"sync/atomic"
 	"time"
 
 	"github.com/redoubt-go/redoubt/internal/keyed"
+	"github.com/redoubt-go/redoubt/internal/law"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -23,8 +22,16 @@ const (
 // nothing.
 const NoFloor = -1
 
-// maxBurst keeps the balance, in thousandths of a retry, far from overflow.
-const maxBurst = 1e9
+// price is what a retry costs. The balance is counted in millionths of a retry,
+// so that small ratios are paid as they are written.
+const price = 1e6
+
+// Bounds that keep the arithmetic far from overflow.
+const (
+	maxBurst = 1e9
+	minRate  = 1e-6 // a second
+	maxRate  = 1e6
+)
 
 // BudgetConfig says how much a [Budget] grants.
 type BudgetConfig struct {
@@ -62,20 +69,17 @@ type Budget struct {
 	rules budgetRules
 	err   error
 
-	balance atomic.Int64 // thousandths of a retry
+	balance atomic.Int64 // millionths of a retry
 	floor   atomic.Int64 // when the floor last granted, in nanoseconds since epoch
 	epoch   time.Time
 }
 
 // budgetRules are a BudgetConfig in the units of the balance.
 type budgetRules struct {
-	deposit int64         // thousandths of a retry
-	burst   int64         // thousandths of a retry
+	deposit int64         // millionths of a retry
+	burst   int64         // millionths of a retry
 	every   time.Duration // between two grants of the floor; 0 is never
 }
-
-// price is what a retry costs, in thousandths.
-const price = 1000
 
 // NewBudget returns a full budget. If config makes no sense, the budget's Check
 // says why and it grants nothing.
@@ -105,15 +109,15 @@ func (c BudgetConfig) rules() (budgetRules, error) {
 	}
 	switch {
 	case !(c.Ratio > 0 && c.Ratio <= 1):
-		return budgetRules{}, fmt.Errorf("retry: budget %q: Ratio is %v, must be above 0 and at most 1", c.Name, c.Ratio)
+		return budgetRules{}, law.Misuse("retry: budget %q: Ratio is %v, must be above 0 and at most 1", c.Name, c.Ratio)
 	case !(c.Burst >= 1 && c.Burst <= maxBurst):
-		return budgetRules{}, fmt.Errorf("retry: budget %q: Burst is %v, must be from 1 to %v", c.Name, c.Burst, float64(maxBurst))
-	case c.MinPerSecond != NoFloor && !(c.MinPerSecond > 0 && c.MinPerSecond <= 1e6):
-		return budgetRules{}, fmt.Errorf("retry: budget %q: MinPerSecond is %v, must be NoFloor or above 0 and at most 1e6", c.Name, c.MinPerSecond)
+		return budgetRules{}, law.Misuse("retry: budget %q: Burst is %v, must be from 1 to %v", c.Name, c.Burst, float64(maxBurst))
+	case c.MinPerSecond != NoFloor && !(c.MinPerSecond >= minRate && c.MinPerSecond <= maxRate):
+		return budgetRules{}, law.Misuse("retry: budget %q: MinPerSecond is %v, must be NoFloor or from %v to %v", c.Name, c.MinPerSecond, minRate, maxRate)
 	}
 	rules := budgetRules{
 		deposit: max(1, int64(math.Round(c.Ratio*price))),
-		burst:   int64(c.Burst * price),
+		burst:   int64(math.Round(c.Burst * price)),
 	}
 	if c.MinPerSecond != NoFloor {
 		rules.every = time.Duration(float64(time.Second) / c.MinPerSecond)
@@ -187,10 +191,14 @@ func (b *Budget) Balance() float64 {
 	return float64(b.balance.Load()) / price
 }
 
-// Check reports what made no sense in the budget's configuration.
+// Check reports what made no sense in the budget's configuration, and a budget
+// that was not made with [NewBudget].
 func (b *Budget) Check() error {
 	if b == nil {
 		return nil
+	}
+	if b.err == nil && b.rules == (budgetRules{}) {
+		return errZeroBudget
 	}
 	return b.err
 }
@@ -217,21 +225,22 @@ const DefaultMaxBudgets = 1024
 type BudgetGroup struct {
 	key     func(context.Context) string
 	budgets *keyed.Cache[*Budget]
+	burst   float64
 	err     error
 }
 
 // NewBudgetGroup returns an empty group. If config makes no sense, the group's
 // Check says why and it grants nothing.
 func NewBudgetGroup(config BudgetGroupConfig) *BudgetGroup {
-	g := &BudgetGroup{key: config.Key}
-	_, err := config.Budget.rules()
+	rules, err := config.Budget.rules()
+	g := &BudgetGroup{key: config.Key, burst: float64(rules.burst) / price}
 	switch {
 	case err != nil:
 		g.err = err
 	case config.Key == nil:
-		g.err = errors.New("retry: budget group: Key is nil, must be a function")
+		g.err = law.Misuse("retry: budget group: Key is nil, must be a function")
 	case config.Max < 0:
-		g.err = fmt.Errorf("retry: budget group: Max is %d, must not be negative", config.Max)
+		g.err = law.Misuse("retry: budget group: Max is %d, must not be negative", config.Max)
 	}
 	if config.Max <= 0 {
 		config.Max = DefaultMaxBudgets
@@ -248,8 +257,8 @@ func (g *BudgetGroup) For(ctx context.Context) *Budget {
 	if g == nil {
 		return nil
 	}
-	if g.err != nil {
-		return &Budget{err: g.err}
+	if err := g.Check(); err != nil {
+		return &Budget{err: err}
 	}
 	return g.budgets.Get(g.key(ctx))
 }
@@ -257,20 +266,26 @@ func (g *BudgetGroup) For(ctx context.Context) *Budget {
 // lowest returns the smallest balance, or that of a new budget if there is
 // none: the one number that tells an operator whether some host is in trouble.
 func (g *BudgetGroup) lowest() float64 {
-	lowest := math.Inf(1)
+	lowest := g.burst
 	for _, b := range g.budgets.All() {
 		lowest = min(lowest, b.Balance())
-	}
-	if math.IsInf(lowest, 1) {
-		return 0
 	}
 	return lowest
 }
 
-// Check reports what made no sense in the group's configuration.
+// Check reports what made no sense in the group's configuration, and a group
+// that was not made with [NewBudgetGroup].
 func (g *BudgetGroup) Check() error {
 	if g == nil {
 		return nil
 	}
+	if g.err == nil && g.budgets == nil {
+		return errZeroGroup
+	}
 	return g.err
 }
+
+var (
+	errZeroBudget = law.Misuse("retry: Budget is zero, must be made with NewBudget")
+	errZeroGroup  = law.Misuse("retry: BudgetGroup is zero, must be made with NewBudgetGroup")
+)

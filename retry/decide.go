@@ -19,6 +19,10 @@ const noDeadline = time.Duration(math.MaxInt64)
 // ever lengthens the wait.
 const retryAfterJitter = 0.1
 
+// throttleFactor lengthens the default waits after an error that says Throttled:
+// they begin with a second rather than with a tenth of it.
+const throttleFactor = 10
+
 // Sources of a wait, for telemetry.
 const (
 	fromBackoff    = "backoff"
@@ -48,11 +52,14 @@ type step struct {
 	paid   bool // whether the budget is to be asked
 }
 
-// schedule says when the next attempt begins. own is the policy's own wait,
-// left what remains of the deadline, and random is from [0, 1).
+// schedule says when the next attempt begins, if own is the policy's own wait
+// and left what remains of the deadline. random is from [0, 1).
 func (p Policy) schedule(err error, own, left time.Duration, random float64) step {
 	if own < 0 {
 		return step{stop: StopAttempts}
+	}
+	if p.Backoff == nil && throttled(err) {
+		own = throttleFactor * min(own, DefaultCap/throttleFactor)
 	}
 	refused := rejected(err)
 	if refused && left == noDeadline {
@@ -63,8 +70,9 @@ func (p Policy) schedule(err error, own, left time.Duration, random float64) ste
 		if after > p.maxRetryAfter() {
 			return step{stop: StopRetryAfter}
 		}
-		s.source = fromRetryAfter
-		s.wait = max(own, after+time.Duration(random*retryAfterJitter*float64(after)))
+		if demanded := lengthen(after, random*retryAfterJitter); demanded > own {
+			s.wait, s.source = demanded, fromRetryAfter
+		}
 	}
 	if s.wait >= left {
 		return step{stop: StopDeadline}
@@ -72,27 +80,56 @@ func (p Policy) schedule(err error, own, left time.Duration, random float64) ste
 	return s
 }
 
+// lengthen returns d and that share of it, but no more than a Duration holds.
+func lengthen(d time.Duration, share float64) time.Duration {
+	more := time.Duration(share * float64(d))
+	return d + min(more, math.MaxInt64-d)
+}
+
+// What errors say is asked with errors.AsType: unlike errors.As, it does not
+// allocate.
+
 func (p Policy) retryable(err error) bool {
+	// The marks count wherever they are, even beside an error that may be
+	// retried.
+	if _, ok := errors.AsType[*permanent](err); ok {
+		return false
+	}
 	if _, ok := errors.AsType[*backoff.PermanentError](err); ok {
 		return false
 	}
-	var says interface{ Retryable() bool }
-	if errors.As(err, &says) && !says.Retryable() {
+	says, ok := errors.AsType[interface {
+		error
+		Retryable() bool
+	}](err)
+	if ok && !says.Retryable() {
 		return false
 	}
 	return p.Retryable == nil || p.Retryable(err)
 }
 
 func rejected(err error) bool {
-	var says interface{ Rejected() bool }
-	return errors.As(err, &says) && says.Rejected()
+	says, ok := errors.AsType[interface {
+		error
+		Rejected() bool
+	}](err)
+	return ok && says.Rejected()
+}
+
+func throttled(err error) bool {
+	says, ok := errors.AsType[interface {
+		error
+		Throttled() bool
+	}](err)
+	return ok && says.Throttled()
 }
 
 func retryAfter(err error) (time.Duration, bool) {
-	var says interface {
+	says, ok := errors.AsType[interface {
+		error
 		RetryAfter() (time.Duration, bool)
-	}
-	if !errors.As(err, &says) {
+	}](err)
+	if !ok {
 		return 0, false
 	}
 	return says.RetryAfter()

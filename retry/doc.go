@@ -28,6 +28,9 @@
 //   - Retryable() bool: false means that a repetition is pointless. An error
 //     without the method may be retried.
 //   - RetryAfter() (time.Duration, bool): the earliest time to come back.
+//   - Throttled() bool: true means that the dependency has too much to do. The
+//     default backoff then begins with a second; one of your own is left as
+//     it is.
 //   - Rejected() bool: true means that a layer refused the call and the
 //     dependency never saw it. Such an error withdraws nothing from the budget,
 //     and is waited out only under a deadline that leaves room for the wait.

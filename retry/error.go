@@ -31,17 +31,20 @@ type Error struct {
 }
 
 // Error tells the number of attempts, the reason unless the attempts were used
-// up, and the last attempt's error.
+// up, and the last attempt's error unless that only says that the context ended.
 func (e *Error) Error() string {
 	message := fmt.Sprintf("retry: gave up after %d attempt%s%s", e.Attempts, plural(e.Attempts), e.Stop.explain())
-	if e.Stop == StopCancelled && e.Cause != nil {
+	if e.Cause != nil {
 		message += ": " + e.Cause.Error()
 	}
-	if e.Err != nil {
+	if e.Err != nil && !sameText(e.Err, e.Cause) && !sameText(e.Err, e.done) {
 		message += ": " + e.Err.Error()
 	}
 	return message
 }
+
+// sameText compares texts, not errors: those might be of a type that has no ==.
+func sameText(a, b error) bool { return b != nil && a.Error() == b.Error() }
 
 // Unwrap returns the last attempt's error and, if the caller's context ended,
 // that context's cause and error.

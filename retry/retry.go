@@ -3,7 +3,6 @@ package retry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -174,13 +173,13 @@ func (p Policy) giveUp(ctx context.Context, e *Error) error {
 // Check reports the first field of p that makes no sense.
 func (p Policy) Check() error {
 	if p.MaxAttempts < 0 {
-		return fmt.Errorf("retry: MaxAttempts is %d, must not be negative", p.MaxAttempts)
+		return law.Misuse("retry: MaxAttempts is %d, must not be negative", p.MaxAttempts)
 	}
 	if p.MaxRetryAfter < 0 {
-		return fmt.Errorf("retry: MaxRetryAfter is %v, must not be negative", p.MaxRetryAfter)
+		return law.Misuse("retry: MaxRetryAfter is %v, must not be negative", p.MaxRetryAfter)
 	}
 	if p.Budget != nil && p.Budgets != nil {
-		return errors.New("retry: Budget and Budgets are both set, want at most one")
+		return law.Misuse("retry: Budget and Budgets are both set, want at most one")
 	}
 	if err := p.Budget.Check(); err != nil {
 		return err
@@ -226,10 +225,10 @@ func (p Policy) sequence() (backoff.BackOff, error) {
 	}
 	waits := p.Backoff()
 	if waits == nil {
-		return nil, errors.New("retry: Backoff returned nil")
+		return nil, law.Misuse("retry: Backoff returned nil")
 	}
-	if e, ok := waits.(*backoff.ExponentialBackOff); ok && (e.Clock == nil || e.MaxInterval <= 0 || e.Stop == 0) {
-		return nil, errors.New("retry: Backoff returned a backoff.ExponentialBackOff literal, use backoff.NewExponentialBackOff")
+	if e, ok := waits.(*backoff.ExponentialBackOff); ok && (e == nil || e.Clock == nil || e.MaxInterval <= 0 || e.Stop == 0) {
+		return nil, law.Misuse("retry: Backoff returned a backoff.ExponentialBackOff literal, use backoff.NewExponentialBackOff")
 	}
 	waits.Reset()
 	return waits, nil

@@ -10,15 +10,14 @@ import (
 // [errors.Is]. It is immutable and safe for concurrent use.
 type Error struct {
 	Limit time.Duration // how long the call had
-	Err   error         // what the call returned; nil in a context's cause
+	Err   error         // what the call returned; nil in the cause of its context
 }
 
 // Error names the limit, and what the call returned unless that only says that
 // the context ended.
 func (e *Error) Error() string {
 	message := "timeout: exceeded " + e.Limit.String()
-	switch e.Err { //nolint:errorlint // A wrapped one has more to say.
-	case nil, context.DeadlineExceeded, context.Canceled:
+	if e.Err == nil || e.Err == context.DeadlineExceeded || e.Err == context.Canceled { //nolint:errorlint // A wrapped one has more to say.
 		return message
 	}
 	return message + ": " + e.Err.Error()

@@ -2,7 +2,6 @@ package timeout
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/redoubt-go/redoubt/internal/explain"
@@ -21,7 +20,8 @@ type Limit time.Duration
 // [*Error].
 //
 // If the call fails once l has passed, while ctx itself is still good, Do
-// returns an [*Error] that wraps the call's error. A call that succeeds late
+// returns an [*Error] that wraps the call's error, or that cause if the call
+// returned it. A call that succeeds late
 // has succeeded. If ctx ends no later than l would, Do sets no timer and every
 // error passes unchanged.
 func (l Limit) Do(ctx context.Context, call func(context.Context) error) error {
@@ -38,20 +38,24 @@ func (l Limit) Do(ctx context.Context, call func(context.Context) error) error {
 		return call(ctx)
 	}
 
-	limited, cancel := context.WithTimeoutCause(ctx, time.Duration(l), &Error{Limit: time.Duration(l)})
+	expired := &Error{Limit: time.Duration(l)}
+	limited, cancel := context.WithTimeoutCause(ctx, time.Duration(l), expired)
 	defer cancel()
 	err := call(limited)
 	if err == nil || limited.Err() == nil || ctx.Err() != nil {
 		return err
 	}
 	telemetry.TimedOut(ctx, time.Duration(l))
+	if err == expired { //nolint:errorlint // A wrapped one has more to say.
+		return err
+	}
 	return &Error{Limit: time.Duration(l), Err: err}
 }
 
 // Check reports a negative limit.
 func (l Limit) Check() error {
 	if l < 0 {
-		return fmt.Errorf("timeout: Limit is %v, must not be negative", time.Duration(l))
+		return law.Misuse("timeout: Limit is %v, must not be negative", time.Duration(l))
 	}
 	return nil
 }

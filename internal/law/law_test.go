@@ -12,7 +12,7 @@ func TestArgs(t *testing.T) {
 	call := func(context.Context) error { return nil }
 	tests := []struct {
 		name string
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // It is the case's input.
 		call func(context.Context) error
 		want string
 	}{

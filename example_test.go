@@ -1,0 +1,94 @@
+package redoubt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/retry"
+	"github.com/redoubt-go/redoubt/timeout"
+)
+
+// fetch is a remote call that works at the third attempt.
+func fetch(ctx context.Context) (string, error) {
+	if retry.Attempt(ctx) < 3 {
+		return "", errors.New("connection reset")
+	}
+	return "invoice 42", nil
+}
+
+func ExampleDo() {
+	stack := redoubt.Stack{
+		timeout.Limit(10 * time.Second), // the whole call
+		retry.Policy{MaxAttempts: 4, Backoff: retry.FullJitter(time.Millisecond, time.Second)},
+		breaker.New(breaker.Config{Name: "billing"}), // one for all callers
+		timeout.Limit(time.Second),                   // each attempt
+	}
+	invoice, err := redoubt.Do(context.Background(), stack, fetch)
+	fmt.Println(invoice, err)
+	// Output:
+	// invoice 42 <nil>
+}
+
+// The order of the layers is the meaning.
+func ExampleStack() {
+	hang := func(ctx context.Context) error {
+		fmt.Println("attempt", retry.Attempt(ctx))
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	limit := timeout.Limit(20 * time.Millisecond)
+	policy := retry.Policy{Backoff: retry.Constant(0)}
+
+	fmt.Println("a limit for the whole call:")
+	fmt.Println(redoubt.Stack{limit, policy}.Do(context.Background(), hang))
+
+	fmt.Println("a limit for each attempt:")
+	fmt.Println(redoubt.Stack{policy, limit}.Do(context.Background(), hang))
+	// Output:
+	// a limit for the whole call:
+	// attempt 1
+	// timeout: exceeded 20ms: retry: gave up after 1 attempt (cancelled): timeout: exceeded 20ms
+	// a limit for each attempt:
+	// attempt 1
+	// attempt 2
+	// attempt 3
+	// retry: gave up after 3 attempts: timeout: exceeded 20ms
+}
+
+func ExampleCheck() {
+	stack := redoubt.Stack{
+		timeout.Limit(time.Second),
+		retry.Policy{MaxAttempts: -1},
+		breaker.New(breaker.Config{Name: "billing", Window: time.Second, FailureRatio: 0.5}),
+		timeout.Limit(5 * time.Second),
+	}
+	fmt.Println(redoubt.Check(stack))
+	// Output:
+	// retry: MaxAttempts is -1, must not be negative
+	// redoubt: breaker "billing": Window 1s is not longer than the timeout.Limit(5s) inside of it, so that calls that time out may never trip it
+	// redoubt: timeout.Limit(5s) inside of timeout.Limit(1s) can never expire first
+}
+
+// A function is a layer. This one notes what passes through it.
+func ExampleLayerFunc() {
+	logged := redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+		err := call(ctx)
+		fmt.Printf("attempt %d: %v\n", retry.Attempt(ctx), err)
+		return err
+	})
+	stack := redoubt.Stack{
+		retry.Policy{Backoff: retry.Constant(0)},
+		logged, // inside the retry: it sees every attempt
+	}
+	invoice, err := redoubt.Do(context.Background(), stack, fetch)
+	fmt.Println(invoice, err)
+	// Output:
+	// attempt 1: connection reset
+	// attempt 2: connection reset
+	// attempt 3: <nil>
+	// invoice 42 <nil>
+}
