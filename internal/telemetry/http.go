@@ -30,7 +30,6 @@ type Request struct {
 // OpenTelemetry's conventions for HTTP. Its methods accept a nil receiver.
 type Send struct {
 	outside callContext
-	ctx     context.Context // for exemplars; carries the span
 	call    *Call
 	span    trace.Span // nil if nobody records spans
 	start   time.Time
@@ -69,7 +68,6 @@ func (c *Call) Send(ctx context.Context, r Request) (context.Context, *Send) {
 		ctx, s.span = c.scope.tracer.Start(ctx, spanName(s.key.method), s.startOptions(r)...)
 		c.last = s.span.SpanContext()
 	}
-	s.ctx = ctx
 	s.outside = callContext{Context: ctx}
 	return &s.outside, s
 }
@@ -146,7 +144,7 @@ func (s *Send) End(err error, cancelled bool) {
 		s.call.lastErr = err
 	}
 	if m := s.call.scope.metrics; m != nil {
-		m.sendDuration.Record(s.ctx, time.Since(s.start).Seconds(), setOf(s.key))
+		m.sendDuration.Record(s.outside.Context, time.Since(s.start).Seconds(), setOf(s.key))
 	}
 	if s.span == nil {
 		return

@@ -1,0 +1,205 @@
+package redoubt
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/redoubt-go/redoubt/internal/telemetry"
+)
+
+// A fault is what an error of Base is about.
+type fault struct {
+	class     string // for telemetry, "" to go by the error
+	passing   bool   // another attempt could go better
+	untouched bool   // the server says, or net/http, that it did not act
+	local     bool   // the request never left: it or its making is at fault
+	ours      bool   // the request's body is at fault
+	throttled bool
+}
+
+// faultOf judges an error of Base. Errors that nobody knows, such as a proxy's
+// refusal, are not passing.
+//
+// It goes by texts where package net/http leaves no other way; its tests hold
+// them to the real ones.
+func faultOf(err, bodyErr error) fault {
+	if bodyErr != nil && bodyErr != io.EOF { //nolint:errorlint // An EOF that is wrapped is an error.
+		return fault{class: "request_body", ours: true}
+	}
+	for _, judge := range []func(error) (fault, bool){ownFault, rewindFault, tlsFault, http2Fault, networkFault} {
+		if f, ok := judge(err); ok {
+			return f
+		}
+	}
+	return textFault(err.Error())
+}
+
+// ownFault asks an error that speaks for itself, such as that of a hook or of a
+// layer within Base.
+func ownFault(err error) (fault, bool) {
+	says, ok := errors.AsType[interface {
+		error
+		Retryable() bool
+	}](err)
+	if !ok {
+		return fault{}, false
+	}
+	f := fault{class: telemetry.ErrorType(err), passing: says.Retryable()}
+	var refusal interface{ Rejected() bool }
+	f.untouched = errors.As(err, &refusal) && refusal.Rejected()
+	f.local = f.untouched
+	return f, true
+}
+
+// tlsFault knows what no further attempt will change.
+func tlsFault(err error) (fault, bool) {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fault{class: "certificate"}, true
+	}
+	if as[x509.UnknownAuthorityError](err) || as[x509.HostnameError](err) || as[x509.CertificateInvalidError](err) {
+		return fault{class: "certificate"}, true
+	}
+	if as[tls.RecordHeaderError](err) || as[tls.AlertError](err) {
+		return fault{class: "tls"}, true
+	}
+	// A fatal alert's own type is not exported.
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
+		return fault{class: "tls"}, true
+	}
+	return fault{}, false
+}
+
+func as[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+func networkFault(err error) (fault, bool) {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return fault{class: "dns", passing: dns.IsTimeout || dns.IsTemporary && !dns.IsNotFound}, true
+	}
+	for _, known := range []error{
+		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ETIMEDOUT,
+		syscall.EHOSTUNREACH, syscall.ENETUNREACH, net.ErrClosed, io.EOF, io.ErrUnexpectedEOF,
+	} {
+		if errors.Is(err, known) {
+			return fault{passing: true}, true
+		}
+	}
+	if timedOut(err) {
+		return fault{class: "timeout", passing: true}, true
+	}
+	return fault{}, false
+}
+
+// rewindFault knows that net/http would have sent the request again but for its
+// body.
+func rewindFault(err error) (fault, bool) {
+	text := err.Error()
+	if strings.Contains(text, "cannot rewind body after connection loss") ||
+		strings.Contains(text, "after Request.Body was written; define Request.GetBody") ||
+		errors.Is(err, errRewind) {
+		return fault{class: "request_body", ours: true}, true
+	}
+	return fault{}, false
+}
+
+// Error codes of HTTP/2, RFC 9113, section 7.
+const (
+	http2ProtocolError      = 0x1
+	http2RefusedStream      = 0x7
+	http2EnhanceYourCalm    = 0xb
+	http2InadequateSecurity = 0xc
+	http2HTTP11Required     = 0xd
+)
+
+// http2StreamError is what net/http's own error of that kind, which is not
+// exported, lets errors.As find in itself.
+type http2StreamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (e http2StreamError) Error() string { return "http2: stream error" }
+
+func http2Fault(err error) (fault, bool) {
+	stream, ok := errors.AsType[http2StreamError](err)
+	if !ok {
+		return fault{}, false
+	}
+	f := fault{class: "http2_stream_error", passing: true}
+	switch stream.Code {
+	case http2ProtocolError:
+		f = fault{class: "http2_protocol_error"}
+	case http2InadequateSecurity:
+		f = fault{class: "http2_inadequate_security"}
+	case http2HTTP11Required:
+		f = fault{class: "http2_http_1_1_required"}
+	case http2RefusedStream:
+		f.class, f.untouched = "http2_refused_stream", true
+	case http2EnhanceYourCalm:
+		f.class, f.throttled = "http2_enhance_your_calm", true
+	}
+	return f, true
+}
+
+// knownTexts are errors of net/http that have no type.
+var knownTexts = []struct {
+	text  string
+	fault fault
+}{
+	{"server closed idle connection", fault{class: "connection_closed", passing: true}},
+	{"transport connection broken", fault{class: "connection_broken", passing: true}},
+	{"http2: client connection lost", fault{class: "connection_lost", passing: true}},
+	{"http2: client connection force closed", fault{class: "connection_closed", passing: true}},
+	{"graceful shutdown GOAWAY", fault{class: "http2_goaway", passing: true, untouched: true}},
+	{"http2: client conn not usable", fault{class: "connection_closed", passing: true, untouched: true}},
+	{"http2: client conn could not be established", fault{class: "connection_closed", passing: true, untouched: true}},
+	{"http2: client conn is closed", fault{class: "connection_closed", passing: true}},
+	{"ErrCode=ENHANCE_YOUR_CALM", fault{class: "http2_enhance_your_calm", passing: true, throttled: true}},
+	{"server sent GOAWAY and closed the connection", fault{class: "http2_goaway", passing: true}},
+	{"unsupported protocol scheme", fault{class: "invalid_request", local: true}},
+	{"net/http: invalid", fault{class: "invalid_request", local: true}},
+	{"http: nil Request.", fault{class: "invalid_request", local: true}},
+	{"http: no Host in request URL", fault{class: "invalid_request", local: true}},
+	{"http: Request.", fault{class: "invalid_request", local: true}},
+}
+
+func textFault(text string) fault {
+	for _, known := range knownTexts {
+		if strings.Contains(text, known.text) {
+			return known.fault
+		}
+	}
+	return fault{}
+}
+
+// withoutURL removes what url.Error adds around an error: http.Client adds its
+// own, and the URL may hold secrets.
+func withoutURL(err error) error {
+	for {
+		outer, ok := err.(*url.Error) //nolint:errorlint // Only what is outermost can be removed.
+		if !ok || outer.Err == nil {
+			return err
+		}
+		err = outer.Err
+	}
+}
+
+// schemeMismatch says what http.Client would, which recognises only an error
+// that nothing is wrapped around.
+func schemeMismatch(err error) error {
+	if tlsErr, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(tlsErr.RecordHeader[:]) == "HTTP/" {
+		return fmt.Errorf("%w: %w", http.ErrSchemeMismatch, err)
+	}
+	return err
+}

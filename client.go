@@ -1,0 +1,138 @@
+package redoubt
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/retry"
+	"github.com/redoubt-go/redoubt/timeout"
+)
+
+// The values that a [ClientConfig] begins with.
+const (
+	DefaultLimit         = 30 * time.Second
+	DefaultHeaderTimeout = 10 * time.Second
+	DefaultBreakerWindow = 30 * time.Second
+)
+
+// A ClientConfig is what [NewClient] assembles a client of, outermost first. An
+// [Option] changes it.
+type ClientConfig struct {
+	// Limit is how long a call may take until the response's headers have
+	// arrived, with all attempts and the waits between them. It begins as
+	// DefaultLimit; zero means no limit. Uploads that may take longer want a
+	// longer one. The response body is not included: bound that, if need be,
+	// by the context of the request or by http.Client.Timeout.
+	Limit time.Duration
+
+	// Retry says how often and how late a request is sent again. It begins
+	// as the zero Policy: three attempts. If it has neither Budget nor
+	// Budgets, there is a budget for each host. If it has no Retryable, a
+	// request that the breaker refuses fails at once: the policy by itself
+	// would wait for the breaker, as long as Limit leaves room for that.
+	Retry retry.Policy
+
+	// Budget is the configuration of the budget for each host. It begins
+	// with the client's name.
+	Budget retry.BudgetConfig
+
+	// Breaker is the configuration of the breaker for each host. It begins
+	// with the client's name, and a window of DefaultBreakerWindow, which
+	// must be longer than an attempt.
+	Breaker breaker.Config
+
+	// Transport has everything else. It begins with the client's name, a
+	// HeaderTimeout of DefaultHeaderTimeout, and a Base of its own, see
+	// NewBase. If an option sets its Layer, that takes the place of all that
+	// the fields above say.
+	Transport *Transport
+}
+
+// An Option changes a part of a client before it is assembled, by changing
+// fields:
+//
+//	client := redoubt.NewClient("billing", func(c *redoubt.ClientConfig) {
+//		c.Retry.MaxAttempts = 4
+//		c.Breaker.Logger = slog.Default()
+//		c.Transport.HeaderTimeout = 2 * time.Second
+//	})
+type Option func(*ClientConfig)
+
+// NewClient returns a client with production defaults: a limit on the whole
+// call, retries on a budget that successes pay for, a circuit breaker, and a
+// limit on each attempt. Budgets and breakers are per host, and in bounded
+// number. The name names the calls, the breakers and the budgets in errors and
+// telemetry, and must not be empty.
+//
+// Make one client for each service that is called and keep it: it has the
+// memory. It is safe for concurrent use.
+//
+// If the name or an option makes no sense, every request fails with the error
+// that says so. To learn of it at the start of the program, call Check on the
+// client's [Transport]:
+//
+//	if err := client.Transport.(*redoubt.Transport).Check(); err != nil {
+//		log.Fatal(err)
+//	}
+//
+// The client's own Timeout is not set: it would cut long bodies short.
+func NewClient(name string, options ...Option) *http.Client {
+	c := &ClientConfig{
+		Limit:     DefaultLimit,
+		Budget:    retry.BudgetConfig{Name: name},
+		Breaker:   breaker.Config{Name: name, Window: DefaultBreakerWindow},
+		Transport: &Transport{Name: name, HeaderTimeout: DefaultHeaderTimeout, Base: NewBase()},
+	}
+	for _, option := range options {
+		if option != nil {
+			option(c)
+		}
+	}
+	if c.Transport == nil {
+		c.Transport = &Transport{Name: name}
+	}
+	if c.Transport.Layer == nil {
+		c.Transport.Layer = c.stack()
+	}
+	return &http.Client{Transport: c.Transport}
+}
+
+// stack assembles the layers. One that makes no sense says so itself, when it is
+// used or checked.
+func (c *ClientConfig) stack() Stack {
+	if c.Retry.Budget == nil && c.Retry.Budgets == nil {
+		c.Retry.Budgets = retry.NewBudgetGroup(retry.BudgetGroupConfig{Budget: c.Budget, Key: Host})
+	}
+	if c.Retry.Retryable == nil {
+		c.Retry.Retryable = func(err error) bool { return !errors.Is(err, breaker.ErrOpen) }
+	}
+	return Stack{
+		timeout.Limit(c.Limit),
+		c.Retry,
+		breaker.NewGroup(breaker.GroupConfig{Breaker: c.Breaker, Key: Host}),
+	}
+}
+
+// NewBase returns the transport that [NewClient] sends requests through, with
+// connections of its own. It is [http.DefaultTransport] but for limits that
+// match those of a client of services: on connecting, on the silence of a
+// server that was asked for leave to send a body, and on the silence of a
+// connection of HTTP/2. The verification of certificates is as strict as the
+// standard library's.
+func NewBase() *http.Transport {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          256,
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ExpectContinueTimeout: 300 * time.Millisecond,
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+	}
+}

@@ -1,0 +1,156 @@
+package redoubt_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/retry"
+	"github.com/redoubt-go/redoubt/timeout"
+)
+
+// validTransport returns the client's transport after Check.
+func validTransport(t *testing.T, client *http.Client) *redoubt.Transport {
+	t.Helper()
+	rt, ok := client.Transport.(*redoubt.Transport)
+	if !ok {
+		t.Fatalf("transport is a %T", client.Transport)
+	}
+	if err := rt.Check(); err != nil {
+		t.Error(err)
+	}
+	return rt
+}
+
+func TestNewClient(t *testing.T) {
+	client := redoubt.NewClient("billing")
+	rt := validTransport(t, client)
+	base, ok := rt.Base.(*http.Transport)
+	if !ok || client.Timeout != 0 || rt.HeaderTimeout != redoubt.DefaultHeaderTimeout {
+		t.Errorf("client = %+v, transport = %+v", client, rt)
+	}
+	if base.TLSClientConfig != nil {
+		t.Errorf("TLS is configured: %+v", base.TLSClientConfig)
+	}
+}
+
+func TestNewClient_Parts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		trips := 0
+		client := redoubt.NewClient("billing", nil, func(c *redoubt.ClientConfig) {
+			c.Retry = every(time.Second, 2)
+			c.Transport.Base = trip(func(r *http.Request) (*http.Response, error) { trips++; return answer(r, 503, ""), nil })
+		})
+		validTransport(t, client)
+		if resp := send(t, client.Transport, newRequest(t.Context(), t, "GET", nil)); resp.StatusCode != http.StatusServiceUnavailable || trips != 2 {
+			t.Errorf("status %d after %d trips, want 503 after 2", resp.StatusCode, trips)
+		}
+	})
+}
+
+func TestNewClient_BreakersArePerHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := redoubt.NewClient("billing", func(c *redoubt.ClientConfig) {
+			c.Breaker = breaker.Config{Name: "billing", Consecutive: 1}
+			c.Transport.Base = trip(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Hostname() == "bad.example" {
+					return nil, io.EOF
+				}
+				return answer(r, 200, ""), nil
+			})
+		})
+		get := func(host string) error {
+			req := newRequest(t.Context(), t, "GET", nil)
+			req.URL.Host = host
+			resp, err := client.Transport.RoundTrip(req)
+			if err == nil {
+				resp.Body.Close()
+			}
+			return err
+		}
+		if err := get("bad.example"); err == nil {
+			t.Error("no error")
+		}
+		start := time.Now()
+		if err := get("BAD.example:80"); !errors.Is(err, breaker.ErrOpen) || time.Since(start) != 0 {
+			t.Errorf("same host: %v after %v, want ErrOpen at once", err, time.Since(start))
+		}
+		if err := get("good.example"); err != nil {
+			t.Errorf("another host: %v", err)
+		}
+	})
+}
+
+func TestNewClient_MistakesSurface(t *testing.T) {
+	for want, option := range map[string]redoubt.Option{
+		"Ratio is 2":          func(c *redoubt.ClientConfig) { c.Budget.Ratio = 2 },
+		"MaxAttempts is -1":   func(c *redoubt.ClientConfig) { c.Retry.MaxAttempts = -1 },
+		"Limit is -1s":        func(c *redoubt.ClientConfig) { c.Limit = -time.Second },
+		"HeaderTimeout is -1": func(c *redoubt.ClientConfig) { c.Transport.HeaderTimeout = -1 },
+		"Cooldown is -1ns":    func(c *redoubt.ClientConfig) { c.Breaker.Cooldown = -1 },
+		"AttemptHeader is":    func(c *redoubt.ClientConfig) { c.Transport.AttemptHeader = "a b" },
+	} {
+		client := redoubt.NewClient("billing", option)
+		content := &body{Reader: strings.NewReader("order")}
+		_, err := client.Transport.RoundTrip(newRequest(t.Context(), t, "GET", content))
+		if err == nil || !strings.Contains(err.Error(), want) || content.closes.Load() == 0 {
+			t.Errorf("%s: request: %v; body closed %d times", want, err, content.closes.Load())
+		}
+		if err := client.Transport.(*redoubt.Transport).Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: Check: %v", want, err)
+		}
+	}
+}
+
+func TestTransport_CheckFindsAWindowThatIsTooShort(t *testing.T) {
+	client := redoubt.NewClient("billing", func(c *redoubt.ClientConfig) { c.Breaker.Window = 10 * time.Second })
+	err := client.Transport.(*redoubt.Transport).Check()
+	if err == nil || !strings.Contains(err.Error(), "HeaderTimeout") {
+		t.Errorf("Check: %v", err)
+	}
+}
+
+func TestHost(t *testing.T) {
+	for given, want := range map[string]string{
+		"http://Example.COM/a":     "http://example.com:80",
+		"https://example.com":      "https://example.com:443",
+		"https://[2001:DB8::1]/":   "https://[2001:db8::1]:443",
+		"http://u:p@example.com:8": "http://example.com:8",
+	} {
+		got := "unset"
+		rt := &redoubt.Transport{
+			Base: trip(func(r *http.Request) (*http.Response, error) { return answer(r, 200, ""), nil }),
+			Layer: redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+				got = redoubt.Host(ctx)
+				return call(ctx)
+			}),
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, given, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if send(t, rt, req); got != want {
+			t.Errorf("%s: %q, want %q", given, got, want)
+		}
+	}
+	if got := redoubt.Host(t.Context()); got != "" {
+		t.Errorf("outside: %q", got)
+	}
+}
+
+func TestWithLayer(t *testing.T) {
+	rt := &redoubt.Transport{
+		Layer: timeout.Limit(-1), // runs nothing
+		Base:  trip(func(r *http.Request) (*http.Response, error) { return answer(r, 200, ""), nil }),
+	}
+	for _, layer := range []redoubt.Layer{nil, retry.Policy{}} {
+		send(t, rt, newRequest(redoubt.WithLayer(t.Context(), layer), t, "GET", nil))
+	}
+}

@@ -1,0 +1,223 @@
+package redoubt
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/telemetry"
+)
+
+// An exchange is one run of Transport.RoundTrip. The law of layers makes it a
+// matter of one goroutine at a time.
+type exchange struct {
+	t         *Transport
+	req       *http.Request // the caller's, never changed
+	overrides overrides
+
+	// ctx is the caller's, ended by Request.Cancel too.
+	ctx context.Context //nolint:containedctx // An exchange is a call.
+
+	idempotent  bool
+	replay      *replay // of a request body without GetBody
+	bodyUsed    bool    // the caller's own body was handed to Base
+	sends       int
+	fresh       bool // the next attempt wants a new connection
+	misdirected bool // 421 was seen
+	unexpecting bool // 417 was seen
+	unsafe      bool // the request may not be sent any more
+	lastErr     error
+	earlier     []string
+
+	call *telemetry.Call
+	last *sending // the one whose response is held, if any
+}
+
+func newExchange(ctx context.Context, t *Transport, req *http.Request) *exchange {
+	x := &exchange{t: t, req: req, ctx: ctx, overrides: overridesOf(ctx)}
+	x.idempotent = idempotent(req, x.overrides)
+	return x
+}
+
+func (x *exchange) run() (*http.Response, error) {
+	if hasBody(x.req) && x.req.GetBody == nil {
+		x.replay = newReplay(x.req.Body, x.t.MaxRequestBuffer)
+	}
+	returned := false
+	defer func() {
+		if !returned { // a panic, or a Goexit
+			x.drop()
+		}
+		x.closeRequestBody()
+	}()
+	err := x.record()
+	returned = true
+	return x.result(err)
+}
+
+// record runs the exchange as one recorded call, if anybody listens.
+func (x *exchange) record() (err error) {
+	layer, err := x.layer()
+	if err != nil {
+		return err
+	}
+	ctx := context.Context(&hostContext{x.ctx, origin(x.req.URL)})
+	t := x.t.telemetry(layer)
+	if !telemetry.Recording(t.providers()) {
+		return through(ctx, layer, x.attempt)
+	}
+	ctx, x.call = telemetry.Start(ctx, t.providers(), t.Name)
+	err = errPanicked // what telemetry is told if a panic passes
+	defer func() { x.call.End(ctx, err, x.ctx.Err()) }()
+	err = through(ctx, layer, x.attempt)
+	return err
+}
+
+// layer returns the layer for this request.
+func (x *exchange) layer() (Layer, error) {
+	layer := x.t.Layer
+	if x.overrides.layered {
+		layer = x.overrides.layer
+	}
+	if layer == nil {
+		return Stack(nil), nil
+	}
+	if isNil(layer) {
+		return nil, errNilLayer
+	}
+	if s, ok := layer.(Stack); ok {
+		if at := s.missing(); at != "" {
+			return nil, law.Misuse("redoubt: stack%s is nil", at)
+		}
+	}
+	return layer, nil
+}
+
+// result turns the layers' verdict into RoundTrip's results.
+func (x *exchange) result(err error) (*http.Response, error) {
+	s := x.last
+	switch {
+	case s == nil && err == nil:
+		return nil, x.failed(errNoResponse)
+	case s == nil:
+		return nil, x.failed(err)
+	case err == nil, s.status != nil && x.ctx.Err() == nil:
+		return s.deliver(), nil
+	}
+	x.drop()
+	return nil, x.failed(err)
+}
+
+// attempt is the call that the layers run.
+func (x *exchange) attempt(ctx context.Context) error {
+	if x.unsafe {
+		return x.refuse()
+	}
+	x.drop()
+	x.remember(x.lastErr)
+	s, err := x.send(ctx)
+	if err == nil && x.expectationFailed(s.resp) {
+		x.unexpecting = true
+		s.drain()
+		s.discard()
+		s, err = x.send(ctx)
+	}
+	if err != nil {
+		x.lastErr = err
+		return err
+	}
+	x.last = s
+	x.lastErr = nil
+	x.unsafe = !x.idempotent || x.overrides.once || !x.rewindable()
+	if s.status == nil {
+		return nil
+	}
+	x.lastErr = s.status
+	if s.status.retryable {
+		x.unsafe = false
+		s.drain()
+	}
+	return s.status
+}
+
+// refuse answers a layer that asks for what must not be: it gets the last
+// result once more.
+func (x *exchange) refuse() error {
+	if x.lastErr != nil {
+		return x.lastErr
+	}
+	return &SendError{Err: errUnsafe, Sent: true, fault: fault{class: "unsafe_resend", ours: true}}
+}
+
+// expectationFailed reports whether the request should be sent again at once
+// without its header Expect. It is the same attempt: its body was not sent.
+//
+// Source: RFC 9110, section 10.1.1.
+func (x *exchange) expectationFailed(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusExpectationFailed && expectsContinue(x.req) &&
+		!x.unexpecting && !x.overrides.once && x.rewindable()
+}
+
+// drop gives up the response that is held, since another attempt follows, or
+// none.
+func (x *exchange) drop() {
+	if x.last == nil {
+		return
+	}
+	resp := x.last.resp
+	x.last.discard()
+	x.last = nil
+	if resp.StatusCode == http.StatusMisdirectedRequest && !x.misdirected {
+		x.misdirected, x.fresh = true, true
+		x.t.CloseIdleConnections() // the next attempt must not get the same one
+	}
+}
+
+// rewindable reports whether another attempt would have the whole request body.
+func (x *exchange) rewindable() bool {
+	return !hasBody(x.req) || x.req.GetBody != nil || x.replay.rewindable()
+}
+
+// body returns the request body for the next attempt, and GetBody for net/http's
+// own replays.
+func (x *exchange) body() (io.ReadCloser, func() (io.ReadCloser, error), error) {
+	if !hasBody(x.req) {
+		return x.req.Body, x.req.GetBody, nil
+	}
+	if x.replay == nil {
+		return x.bodyAgain()
+	}
+	if !x.replay.rewindable() {
+		return nil, nil, errRewind
+	}
+	getBody := func() (io.ReadCloser, error) {
+		if !x.replay.rewindable() {
+			return nil, errRewind
+		}
+		return x.replay.reader(), nil
+	}
+	if x.t.MaxRequestBuffer == 0 {
+		return x.replay.reader(), nil, nil
+	}
+	return x.replay.reader(), getBody, nil
+}
+
+func (x *exchange) bodyAgain() (io.ReadCloser, func() (io.ReadCloser, error), error) {
+	if !x.bodyUsed {
+		x.bodyUsed = true
+		return x.req.Body, x.req.GetBody, nil
+	}
+	body, err := x.req.GetBody()
+	return body, x.req.GetBody, err
+}
+
+// closeRequestBody closes what no attempt will close: attempts close their own.
+func (x *exchange) closeRequestBody() {
+	switch {
+	case x.replay != nil:
+		_ = x.replay.release()
+	case !x.bodyUsed:
+		closeBody(x.req)
+	}
+}

@@ -1,0 +1,152 @@
+package redoubt
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// WithIdempotent returns a context that declares the requests sent with it
+// idempotent, whatever their method: to send one twice is as good as to send it
+// once. A [Transport] then retries a POST as it would a PUT, provided that its
+// body can be sent again, and so does package net/http on a connection that
+// turns out to be closed. An Idempotency-Key header says the same, also to the
+// server.
+func WithIdempotent(ctx context.Context) context.Context {
+	o := overridesOf(ctx)
+	o.idempotent = true
+	return context.WithValue(ctx, overridesKey{}, o)
+}
+
+// WithoutRetry returns a context with which a [Transport] sends a request at
+// most once, whatever its method and its layers. It also keeps package net/http
+// from its own silent replay on a connection that turns out to be closed, and
+// it overrules [WithIdempotent].
+func WithoutRetry(ctx context.Context) context.Context {
+	o := overridesOf(ctx)
+	o.once = true
+	return context.WithValue(ctx, overridesKey{}, o)
+}
+
+// WithoutTimeouts returns a context on which a [Transport] applies neither
+// HeaderTimeout nor StallTimeout: for long polls and streams of events, where
+// silence is no sign of trouble. Limits among the layers and the context's own
+// deadline still apply.
+func WithoutTimeouts(ctx context.Context) context.Context {
+	o := overridesOf(ctx)
+	o.patient = true
+	return context.WithValue(ctx, overridesKey{}, o)
+}
+
+// WithLayer returns a context with which a [Transport] uses layer in place of
+// its own. A nil layer means none.
+func WithLayer(ctx context.Context, layer Layer) context.Context {
+	o := overridesOf(ctx)
+	o.layer, o.layered = layer, true
+	return context.WithValue(ctx, overridesKey{}, o)
+}
+
+// overrides are a caller's wishes for single requests.
+type overrides struct {
+	idempotent bool
+	once       bool
+	patient    bool
+	layer      Layer
+	layered    bool // whether layer applies
+}
+
+type overridesKey struct{}
+
+func overridesOf(ctx context.Context) overrides {
+	o, _ := ctx.Value(overridesKey{}).(overrides)
+	return o
+}
+
+// Host returns the scheme, host and port, such as "https://example.com:443",
+// that the request of a [Transport] goes to, if ctx is the context of one of its
+// layers. Otherwise it returns "". It is the key for breakers and budgets per
+// host.
+func Host(ctx context.Context) string {
+	if c, ok := ctx.Value(hostKey{}).(*hostContext); ok {
+		return c.host
+	}
+	return ""
+}
+
+type hostContext struct {
+	context.Context
+	host string
+}
+
+type hostKey struct{}
+
+func (c *hostContext) Value(key any) any {
+	if key == (hostKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// origin returns the scheme, host and port of u in one spelling.
+func origin(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	scheme := strings.ToLower(u.Scheme)
+	port := u.Port()
+	if port == "" {
+		port = defaultPort(scheme)
+	}
+	return scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
+func defaultPort(scheme string) string {
+	if scheme == "https" {
+		return "443"
+	}
+	return "80"
+}
+
+// A graft has the values of one context and the life of another.
+type graft struct {
+	context.Context
+
+	values context.Context //nolint:containedctx // It is a context.
+}
+
+func (g graft) Value(key any) any {
+	if v := g.values.Value(key); v != nil {
+		return v
+	}
+	return g.Context.Value(key)
+}
+
+// grafted returns a context that lives as life does, with the values of values.
+// Package context finds life behind it, so that to derive from it costs no
+// goroutine.
+func grafted(life, values context.Context) context.Context {
+	return graft{Context: life, values: context.WithoutCancel(values)}
+}
+
+// withCancel returns the context of req, ended also by the legacy field
+// [http.Request.Cancel], which [http.Client.Timeout] sets for every transport
+// that is not net/http's own. The second result must be called.
+func withCancel(req *http.Request) (context.Context, func()) {
+	if req.Cancel == nil { //nolint:staticcheck // Deprecated, and in use by http.Client.
+		return req.Context(), func() {}
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	go func() {
+		select {
+		case <-req.Cancel: //nolint:staticcheck // As above.
+			if expired(req.Context()) {
+				<-ctx.Done() // any moment now, and with the better error
+			}
+			cancel(errRequestCancel)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}

@@ -1,0 +1,307 @@
+package redoubt
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/redoubt-go/redoubt/internal/telemetry"
+)
+
+// A sending is one RoundTrip of Base and what remains of it: the response, and
+// the context that has to last as long as that.
+type sending struct {
+	x *exchange
+
+	// The context of the layers ends the sending until the headers arrive;
+	// its own, which Base gets, is the request's from then on.
+	layers   context.Context //nolint:containedctx // A sending is a part of a call.
+	ctx      context.Context //nolint:containedctx // As above.
+	cancel   context.CancelCauseFunc
+	unfollow func() bool // of layers; reports whether it was in time
+	progress *progress
+	span     *telemetry.Send
+
+	handed bool // to Base
+	free   bool // from the layers' context
+	resp   *http.Response
+	status *StatusError // if resp is a failure
+	peeked *peekedBody  // of resp
+	ended  bool         // nothing of the response is still to come
+	once   sync.Once    // for end
+}
+
+// send sends the request once. The sending that it returns has a response.
+func (x *exchange) send(layers context.Context) (*sending, error) {
+	s := x.begin(layers)
+	returned := false
+	defer func() {
+		if !returned { // a panic, or a Goexit
+			s.end(errPanicked)
+		}
+	}()
+	err := s.roundTrip()
+	returned = true
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return s, nil
+}
+
+func (x *exchange) begin(layers context.Context) *sending {
+	s := &sending{x: x, layers: layers, unfollow: func() bool { return true }}
+	life := x.req.Context()
+	parent := layers
+	follow := layers.Done() != life.Done()
+	if follow {
+		parent = grafted(life, layers)
+	}
+	s.ctx, s.cancel = context.WithCancelCause(parent)
+	if follow {
+		s.unfollow = context.AfterFunc(layers, func() { s.cancel(context.Cause(layers)) })
+	}
+	s.ctx, s.span = x.call.Send(s.ctx, telemetry.Request{
+		Method: x.req.Method,
+		URL:    x.req.URL,
+		Resend: x.sends,
+		ByBase: x.t.SpansByBase,
+	})
+	limit := x.t.HeaderTimeout
+	if x.overrides.patient {
+		limit = 0
+	}
+	s.progress = newProgress(limit, s.cancel)
+	s.progress.span = s.span
+	s.ctx = s.progress.trace(s.ctx)
+	x.sends++
+	return s
+}
+
+// roundTrip has Base send the request, and takes the response into the custody
+// of the request's own context.
+func (s *sending) roundTrip() error {
+	out, err := s.request()
+	if err != nil {
+		return err
+	}
+	s.handed = true
+	resp, err := s.x.t.base().RoundTrip(out)
+	if err != nil {
+		if resp != nil && resp.Body != nil {
+			_ = resp.Body.Close()
+		}
+		return err
+	}
+	if resp == nil {
+		return errNilResponse
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	s.resp = resp
+	if expired := s.progress.stop(); expired != nil {
+		s.discard()
+		return expired
+	}
+	s.span.Responded(resp.StatusCode, resp.ProtoMajor, resp.ProtoMinor)
+	s.status = s.x.judge(resp)
+	if s.status == nil {
+		if err := s.buffer(); err != nil {
+			return err
+		}
+	}
+	if !s.ended && !s.unfollow() {
+		s.discard()
+		return context.Cause(s.layers)
+	}
+	s.free = true
+	return nil
+}
+
+// fail ends the sending without a response and makes the error for the layers.
+func (s *sending) fail(err error) error {
+	x := s.x
+	expired := s.progress.stop()
+	phase, bodyErr := s.progress.state()
+	unsent := !s.handed || s.progress.unsent() || neverConnected(err)
+	err = schemeMismatch(withoutURL(err))
+
+	var f fault
+	switch {
+	case x.ctx.Err() != nil:
+		f = fault{class: "cancelled", ours: true}
+		if !errors.Is(err, x.ctx.Err()) {
+			err = ended(x.ctx)
+		}
+	case expired != nil:
+		err = expired
+		f = fault{class: "timeout", passing: true}
+	case s.layers.Err() != nil:
+		cause := context.Cause(s.layers)
+		err = &interruptedError{phase: phase, cause: cause}
+		f = fault{class: telemetry.ErrorType(cause), passing: timedOut(cause)}
+	case !s.handed:
+		f, _ = ownFault(err)
+		f.local = true
+	default:
+		f = faultOf(err, bodyErr)
+	}
+	x.fresh = x.fresh || f.class == "timeout"
+
+	safe := (x.idempotent || unsent || f.untouched || f.local) && !x.overrides.once && x.rewindable()
+	x.unsafe = !safe
+	failure := &SendError{
+		Err:       err,
+		Sent:      !unsent && !f.untouched && !f.local,
+		fault:     f,
+		retryable: safe && f.passing && x.ctx.Err() == nil,
+	}
+	s.end(failure)
+	return failure
+}
+
+// neverConnected reports whether err says so, for a Base that does not tell of
+// its progress.
+func neverConnected(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return true
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// deliver returns the response for the caller.
+func (s *sending) deliver() *http.Response {
+	resp := s.resp
+	resp.Request = s.x.req
+	switch {
+	case s.ended:
+	case resp.StatusCode == http.StatusSwitchingProtocols, s.x.req.Method == http.MethodConnect:
+		s.span.End(nil, false) // not with a connection that may last for days
+		resp.Body = newUpgraded(resp.Body, s)
+	case resp.Body == http.NoBody:
+		s.end(nil)
+	default:
+		resp.Body = s.guard(resp.Body)
+	}
+	return resp
+}
+
+// guard returns body such that it ends the sending.
+func (s *sending) guard(body io.ReadCloser) io.ReadCloser {
+	limit := s.x.t.stallTimeout()
+	if s.x.overrides.patient {
+		limit = 0
+	}
+	return &responseBody{inner: body, sending: s, limit: limit}
+}
+
+// buffer reads the beginning of the body, or all of it, as part of the attempt.
+func (s *sending) buffer() error {
+	limit, resp := s.x.t.MaxResponseBuffer, s.resp
+	if limit == 0 || resp.Body == http.NoBody || resp.ContentLength > limit || s.streams() {
+		return nil
+	}
+	guarded := s.guard(resp.Body)
+	data, err := io.ReadAll(io.LimitReader(guarded, limit))
+	if err != nil {
+		_ = guarded.Close()
+		return err
+	}
+	read := &peekedBody{inner: resp.Body, filled: closedChan, buf: data}
+	if s.ended || int64(len(data)) < limit {
+		read.err = io.EOF
+	}
+	resp.Body = read
+	return nil
+}
+
+// streams reports whether the response is one that comes as it happens.
+func (s *sending) streams() bool {
+	return s.resp.StatusCode == http.StatusSwitchingProtocols || s.x.req.Method == http.MethodConnect ||
+		strings.HasPrefix(s.resp.Header.Get("Content-Type"), "text/event-stream")
+}
+
+// drain reads the failed response ahead, so that its connection is free while
+// the next attempt is waited for.
+func (s *sending) drain() {
+	limit, resp := s.x.t.maxDrain(), s.resp
+	if s.ended || resp.Body == http.NoBody {
+		s.end(nil)
+		return
+	}
+	if limit == 0 || resp.ContentLength > limit {
+		return
+	}
+	s.peeked = peek(resp.Body, limit)
+	resp.Body = s.peeked
+	if s.peeked.complete() {
+		_ = s.peeked.Close()
+		err := s.peeked.err
+		if err == io.EOF { //nolint:errorlint // A body ends with it unwrapped.
+			err = nil
+		}
+		s.end(err)
+	}
+}
+
+// discard gives up the response. Ending the context first is what frees a Read
+// that is under way.
+func (s *sending) discard() {
+	s.cancel(errDiscarded)
+	_ = s.resp.Body.Close()
+	s.end(nil)
+}
+
+// bodyError returns what the caller is told when a Read of the body fails: the
+// reason for which the sending was ended, if it was, and not what the connection
+// made of it.
+func (s *sending) bodyError(err error) error {
+	if err == io.EOF { //nolint:errorlint // A body ends with it unwrapped.
+		return err
+	}
+	if ctx := s.x.req.Context(); ctx.Err() != nil {
+		return ended(ctx)
+	}
+	if stalled, ok := errors.AsType[*TimeoutError](context.Cause(s.ctx)); ok {
+		return stalled
+	}
+	return err
+}
+
+// end ends the sending with its body, or with the error in its place.
+func (s *sending) end(err error) {
+	s.once.Do(func() {
+		s.ended = true
+		_ = s.progress.stop()
+		s.unfollow()
+		if err == io.EOF { //nolint:errorlint // A body ends with it unwrapped.
+			err = nil
+		}
+		s.span.End(err, s.cancelled())
+		s.cancel(errDone)
+	})
+}
+
+// cancelled reports whether somebody outside lost interest. The layers' contexts
+// end when they return, and mean nothing from then on.
+func (s *sending) cancelled() bool {
+	if s.free {
+		return gone(s.x.req.Context())
+	}
+	return gone(s.x.ctx) || gone(s.layers)
+}
+
+func gone(ctx context.Context) bool {
+	return errors.Is(ctx.Err(), context.Canceled) && !timedOut(context.Cause(ctx))
+}
+
+var closedChan = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()

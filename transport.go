@@ -1,0 +1,300 @@
+package redoubt
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/redoubt-go/redoubt/internal/explain"
+	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/telemetry"
+)
+
+// The values that stand for zero fields of a [Transport].
+const (
+	DefaultStallTimeout = 2 * time.Minute
+	DefaultMaxDrain     = 64 << 10
+)
+
+// Values that switch off what a zero field of a [Transport] has on.
+const (
+	NoStallTimeout = -1 // as StallTimeout: a Read may wait for ever
+	NoDrain        = -1 // as MaxDrain: close, and lose the connection
+)
+
+// A Transport is an [http.RoundTripper] that sends requests through a [Layer].
+//
+// Only errors travel through layers. A response that is a failure, see Failure,
+// is a [*StatusError] there, and an error of Base a [*SendError]. On the way out
+// a failed response that was the last becomes the response again, with all of
+// its body to be read, also if retries were given up for a reason that is not
+// the response. RoundTrip never returns a response and an error together.
+//
+// What may be sent again is decided here, and told to the layers by the errors'
+// method Retryable: a request that is idempotent by its method, by the header
+// Idempotency-Key or X-Idempotency-Key, or by [WithIdempotent]; and any request
+// of which it is certain that no server has acted on it, since no connection
+// was had or the server said so. Besides, its body must be there again: through
+// GetBody, or kept because of MaxRequestBuffer, or not read at all so far. A
+// request that may not be sent again is not, whatever the layers do.
+//
+// A layer's time limit counts until the response's headers have arrived. It
+// never cuts short a body that the caller reads.
+//
+// The zero value is ready to use: it sends each request once through
+// [http.DefaultTransport], with a limit on silence in the middle of a body. A
+// Transport must not be changed or copied once it is in use. It is safe for
+// concurrent use.
+type Transport struct {
+	// Base sends the requests. Nil means http.DefaultTransport.
+	Base http.RoundTripper
+
+	// Layer is what each request goes through, commonly a [Stack]. Nil means
+	// no layers.
+	Layer Layer
+
+	// Name is the name of the calls in telemetry, a fixed string. If it is
+	// empty, calls are named after the first layer that has a name.
+	Name string
+
+	// Failure reports whether a response is a failure, in the eyes of
+	// layers. It must not touch the body. Nil means FailureStatus of the
+	// status. It is not asked about 101 and responses to CONNECT.
+	Failure func(*http.Response) bool
+
+	// RetryRejected lists statuses, such as 429 and 503, with which the
+	// servers of this Transport refuse a request before they act on it, so
+	// that it may be sent again even if it is not idempotent. No standard
+	// promises that.
+	RetryRejected []int
+
+	// RetryConflict lets a request with an Idempotency-Key be sent again
+	// after 409, which says that the same request is still under way.
+	RetryConflict bool
+
+	// HeaderTimeout is how long an attempt may go on without progress: until
+	// there is a connection, while the request is being written, and from
+	// then until the response's headers arrive. It doesn't count the time
+	// that the request body takes to produce its bytes, so it never cuts
+	// short an upload that moves. What exceeds it is a [*TimeoutError], and
+	// the next attempt asks for a new connection. Zero means no limit.
+	HeaderTimeout time.Duration
+
+	// StallTimeout is how long a Read of the response body may wait. It
+	// doesn't count the time between Reads, and not after 101 or CONNECT. The
+	// Read then fails with a [*TimeoutError]. Zero means
+	// DefaultStallTimeout, NoStallTimeout none.
+	StallTimeout time.Duration
+
+	// MaxDrain is how much of a failed response, in bytes, may be read ahead
+	// in order to give its connection back before the next attempt is
+	// waited for. Not more than 50 ms are spent on it. Zero means
+	// DefaultMaxDrain, NoDrain none.
+	MaxDrain int64
+
+	// MaxRequestBuffer is how many bytes of a request body without GetBody
+	// are kept, while they are sent, to be sent again. A longer body is sent
+	// once. Zero means none: such a request is sent once, unless nothing
+	// of its body was read.
+	MaxRequestBuffer int64
+
+	// MaxResponseBuffer, if not zero, makes the body part of the attempt:
+	// that many bytes of it are read before the layers are told of success,
+	// so that a body that breaks off is a failure like any other, and limits
+	// apply to it. A longer body is streamed from there on; one that is
+	// declared longer, and a stream of events, is streamed from the start.
+	MaxResponseBuffer int64
+
+	// RetryAfterMillis names headers besides Retry-After, such as
+	// "Retry-After-Ms" or "X-Ms-Retry-After-Ms", in which the servers of this
+	// Transport tell when to come back, in milliseconds.
+	RetryAfterMillis []string
+
+	// DeadlineHeader names a header that tells the server how many
+	// milliseconds the attempt has left until its deadline, if it has one.
+	DeadlineHeader string
+
+	// AttemptHeader names a header, such as "Retry-Attempt", that tells the
+	// server how many times the request was sent before. It is not sent the
+	// first time.
+	AttemptHeader string
+
+	// Prepare, if not nil, is called before each attempt, the first
+	// included, with the very request that will be sent, to sign it or to
+	// refresh its token. It may change everything but the context. To look at
+	// the body it may read Body, which does not use up what is sent, or
+	// replace it; a body that can't be read twice can't be looked at. An
+	// error ends the attempt, for good unless it has a method Retryable that
+	// says otherwise.
+	Prepare func(*http.Request) error
+
+	// TracerProvider makes the tracer. Nil means the global one.
+	TracerProvider trace.TracerProvider
+
+	// MeterProvider makes the meter. Nil means the global one.
+	MeterProvider metric.MeterProvider
+
+	// Propagator writes the attempt's span into the request's header. Nil
+	// means the global one.
+	Propagator propagation.TextMapPropagator
+
+	// SpansByBase says that Base makes a span for each attempt and writes it
+	// into the header, as otelhttp does, so that the Transport does not. See
+	// [ClientTrace].
+	SpansByBase bool
+}
+
+// RoundTrip sends req through the layers, at most as often as they ask for it.
+// It closes the request body on every path, and does not change req.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := t.checkFields(); err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	ctx, release := withCancel(req)
+	defer release()
+	x := newExchange(ctx, t, req)
+	if ctx.Err() != nil {
+		closeBody(req)
+		return nil, x.failed(nil)
+	}
+	return x.run()
+}
+
+// CloseIdleConnections closes those of Base, if Base can.
+func (t *Transport) CloseIdleConnections() {
+	if base, ok := t.base().(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
+}
+
+// Check reports what is wrong with the fields and, as [Check] does, with the
+// layers. All findings are joined into one error.
+func (t *Transport) Check() error {
+	var c checker
+	if t.Layer != nil {
+		c.visit(t.Layer, "layer")
+	}
+	c.order()
+	for _, layer := range c.layers {
+		if layer.Kind == explain.Breaker && layer.Window > 0 && layer.Window <= t.HeaderTimeout {
+			c.find("breaker %q: Window %v is not longer than HeaderTimeout %v, so that calls that time out may never trip it",
+				layer.Name, layer.Window, t.HeaderTimeout)
+		}
+	}
+	return errors.Join(append([]error{t.checkFields()}, c.findings...)...)
+}
+
+// checkFields reports the first field that makes no sense. It runs for each
+// request.
+func (t *Transport) checkFields() error {
+	switch {
+	case t.HeaderTimeout < 0:
+		return badField("HeaderTimeout", t.HeaderTimeout, "not be negative")
+	case t.StallTimeout < 0 && t.StallTimeout != NoStallTimeout:
+		return badField("StallTimeout", t.StallTimeout, "be NoStallTimeout or not negative")
+	case t.MaxDrain < 0 && t.MaxDrain != NoDrain:
+		return badField("MaxDrain", t.MaxDrain, "be NoDrain or not negative")
+	case t.MaxRequestBuffer < 0:
+		return badField("MaxRequestBuffer", t.MaxRequestBuffer, "not be negative")
+	case t.MaxResponseBuffer < 0:
+		return badField("MaxResponseBuffer", t.MaxResponseBuffer, "not be negative")
+	case t.DeadlineHeader != "" && !validToken(t.DeadlineHeader):
+		return badField("DeadlineHeader", t.DeadlineHeader, "be the name of a header")
+	case t.AttemptHeader != "" && !validToken(t.AttemptHeader):
+		return badField("AttemptHeader", t.AttemptHeader, "be the name of a header")
+	}
+	for _, name := range t.RetryAfterMillis {
+		if !validToken(name) {
+			return badField("RetryAfterMillis", name, "hold names of headers")
+		}
+	}
+	for _, status := range t.RetryRejected {
+		if status < 400 || status > 599 {
+			return badField("RetryRejected", status, "hold statuses from 400 to 599")
+		}
+	}
+	return nil
+}
+
+func badField(field string, value any, rule string) error {
+	return law.Misuse("redoubt: Transport: %s is %v, must %s", field, value, rule)
+}
+
+// validToken reports whether name is a token, RFC 9110, section 5.6.2.
+func validToken(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		letter := 'a' <= r|0x20 && r|0x20 <= 'z'
+		digit := '0' <= r && r <= '9'
+		return !letter && !digit && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
+}
+
+func (t *Transport) base() http.RoundTripper {
+	if t.Base == nil {
+		return http.DefaultTransport
+	}
+	return t.Base
+}
+
+func (t *Transport) stallTimeout() time.Duration {
+	switch t.StallTimeout {
+	case 0:
+		return DefaultStallTimeout
+	case NoStallTimeout:
+		return 0
+	}
+	return t.StallTimeout
+}
+
+func (t *Transport) maxDrain() int64 {
+	switch t.MaxDrain {
+	case 0:
+		return DefaultMaxDrain
+	case NoDrain:
+		return 0
+	}
+	return t.MaxDrain
+}
+
+// telemetry returns the name and the providers of calls through layer: the
+// Transport's own where it has them, or else those of a Telemetry that layer
+// begins with.
+func (t *Transport) telemetry(layer Layer) Telemetry {
+	own := telemetryOf(layer)
+	own.Name = t.Name
+	if own.Name == "" {
+		own.Name = nameOf(layer)
+	}
+	if t.TracerProvider != nil {
+		own.TracerProvider = t.TracerProvider
+	}
+	if t.MeterProvider != nil {
+		own.MeterProvider = t.MeterProvider
+	}
+	return own
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
+// ClientTrace lets otelhttp, as the Base of a [Transport] with SpansByBase, tell
+// how many times a request was sent before:
+//
+//	base := otelhttp.NewTransport(http.DefaultTransport, otelhttp.WithClientTrace(redoubt.ClientTrace))
+//
+// It sets http.request.resend_count on the span that ctx carries, if ctx belongs
+// to an attempt that is not the first. The trace that it returns does nothing.
+func ClientTrace(ctx context.Context) *httptrace.ClientTrace {
+	return telemetry.ClientTrace(ctx)
+}

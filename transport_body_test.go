@@ -1,0 +1,289 @@
+package redoubt_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/internal/memhttp"
+)
+
+func TestTransport_021_PipeBodyIsStreamed(t *testing.T) {
+	for _, buffer := range []int64{0, 1 << 20} {
+		first := make(chan string, 1)
+		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			chunk := make([]byte, 5)
+			_, _ = io.ReadFull(r.Body, chunk)
+			first <- string(chunk)
+			_, _ = io.Copy(io.Discard, r.Body)
+		}))
+		rt := &redoubt.Transport{Base: server.Client().Transport, Layer: atOnce(3), MaxRequestBuffer: buffer}
+		pr, pw := io.Pipe()
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, server.URL, pr)
+		go func() {
+			_, _ = io.WriteString(pw, "first")
+			if got := <-first; got != "first" {
+				t.Errorf("server got %q while the producer was busy", got)
+			}
+			_ = pw.Close()
+		}()
+		send(t, rt, req)
+		server.Close()
+	}
+}
+
+func TestTransport_022_BodyWithoutGetBodyIsSentOnce(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {
+		rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+		resp := send(t, rt, newRequest(t.Context(), t, "PUT", &body{Reader: strings.NewReader("file")}))
+		if resp.StatusCode != http.StatusServiceUnavailable || l.count() != 1 {
+			t.Errorf("status %d after %d requests, want 503 after 1", resp.StatusCode, l.count())
+		}
+	})
+}
+
+func TestTransport_023_GetBodyOncePerFurtherAttempt(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 503, 503, 200), func(t *testing.T, s *memhttp.Server) {
+		rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+		bodies := []*body{{Reader: strings.NewReader("file")}}
+		req := newRequest(t.Context(), t, "PUT", bodies[0])
+		req.ContentLength = 4
+		req.GetBody = func() (io.ReadCloser, error) {
+			bodies = append(bodies, &body{Reader: strings.NewReader("file")})
+			return bodies[len(bodies)-1], nil
+		}
+		send(t, rt, req)
+		if len(bodies) != 3 || l.count() != 3 {
+			t.Fatalf("%d bodies for %d requests, want 3", len(bodies), l.count())
+		}
+		for i, b := range bodies {
+			if b.reads.Load() == 0 || b.closes.Load() == 0 {
+				t.Errorf("body %d: %d reads, %d closes", i, b.reads.Load(), b.closes.Load())
+			}
+		}
+	})
+}
+
+func TestTransport_024_CallersBodyIsClosed(t *testing.T) {
+	ok := trip(func(r *http.Request) (*http.Response, error) { return answer(r, 200, ""), nil })
+	open := breaker.New(breaker.Config{Name: "b"})
+	open.ForceOpen()
+	for name, tt := range map[string]struct {
+		base  http.RoundTripper
+		layer redoubt.Layer
+		done  bool
+	}{
+		"200":              {base: ok},
+		"503":              {base: trip(func(r *http.Request) (*http.Response, error) { return answer(r, 503, ""), nil })},
+		"error":            {base: trip(func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED })},
+		"cancelled before": {base: ok, done: true},
+		"breaker open":     {base: ok, layer: redoubt.Stack{every(time.Second, 3), open}},
+		"layer runs none":  {base: ok, layer: redoubt.LayerFunc(func(context.Context, func(context.Context) error) error { return nil })},
+		"invalid":          {base: ok, layer: redoubt.LayerFunc(nil)},
+	} {
+		for _, again := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					if tt.done {
+						cancel()
+					}
+					content := &body{Reader: strings.NewReader("order")}
+					req := newRequest(ctx, t, "POST", content)
+					if again {
+						req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("order")), nil }
+					}
+					resp, err := (&redoubt.Transport{Base: tt.base, Layer: tt.layer}).RoundTrip(req)
+					if (resp == nil) == (err == nil) {
+						t.Errorf("response %v, error %v", resp, err)
+					}
+					if err == nil {
+						_ = resp.Body.Close()
+					}
+					if content.closes.Load() == 0 {
+						t.Errorf("body with GetBody %v was not closed", again)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestTransport_025_RequestIsUnchanged(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {
+		rt := &redoubt.Transport{
+			Base: s.Transport, Layer: every(time.Second, 3), AttemptHeader: "Retry-Attempt",
+			Prepare: func(r *http.Request) error { r.Header.Set("Authorization", "x"); r.URL.Path = "/other"; return nil },
+		}
+		req := newRequest(t.Context(), t, "PUT", strings.NewReader("file"), "Accept", "text/plain")
+		before := *req
+		send(t, rt, req)
+		if req.Body != before.Body || req.Context() != before.Context() || req.URL.Path != "/path" || req.Close || len(req.Header) != 1 {
+			t.Errorf("request was changed: %+v", req)
+		}
+		if got := l.all()[1].Header.Get("Retry-Attempt"); got != "1" || l.all()[0].Header["Retry-Attempt"] != nil {
+			t.Errorf("Retry-Attempt of the second request is %q, want 1", got)
+		}
+		if got := l.all()[1].URL.Path; got != "/other" {
+			t.Errorf("sent to %q, want what Prepare says", got)
+		}
+	})
+}
+
+func TestTransport_026_030_Framing(t *testing.T) {
+	for content, length := range map[io.Reader]int64{strings.NewReader("abc"): 3, http.NoBody: 0} {
+		var l log
+		bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {
+			rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+			send(t, rt, newRequest(t.Context(), t, "PUT", content))
+			for i, r := range l.all() {
+				if r.ContentLength != length || len(r.TransferEncoding) != 0 {
+					t.Errorf("request %d: length %d, encoding %v, want %d and none", i, r.ContentLength, r.TransferEncoding, length)
+				}
+			}
+		})
+	}
+}
+
+// The server answers before it has read the upload. The transport may still use
+// the first attempt's body while the second is under way.
+func TestTransport_028_RetryWhileTheUploadRuns(t *testing.T) {
+	payload := make([]byte, 4<<20)
+	for i := range payload {
+		payload[i] = byte(i * 7 >> 3)
+	}
+	for name, complete := range map[string]func(*http.Request){
+		"GetBody": func(r *http.Request) {
+			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(payload)), nil }
+		},
+		"buffered": func(*http.Request) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var n atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if n.Add(1) == 1 {
+					w.WriteHeader(http.StatusServiceUnavailable)
+					return
+				}
+				got, err := io.ReadAll(r.Body)
+				if err != nil || !bytes.Equal(got, payload) {
+					t.Errorf("retry brought %d bytes, %v, not the same %d", len(got), err, len(payload))
+				}
+			}))
+			defer server.Close()
+			rt := &redoubt.Transport{Base: server.Client().Transport, Layer: atOnce(3), MaxRequestBuffer: 8 << 20}
+			for range 5 {
+				n.Store(0)
+				req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, server.URL, io.NopCloser(bytes.NewReader(payload)))
+				req.ContentLength = int64(len(payload))
+				complete(req)
+				resp, err := rt.RoundTrip(req)
+				if err != nil { // an idempotent request on a connection closed under it
+					t.Logf("%v", err)
+					continue
+				}
+				resp.Body.Close()
+			}
+		})
+	}
+}
+
+func TestTransport_031_BufferingIsBounded(t *testing.T) {
+	var l atomic.Int64
+	base := trip(func(r *http.Request) (*http.Response, error) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		l.Add(n)
+		return answer(r, 503, ""), nil
+	})
+	const size = 64 << 20
+	for _, limit := range []int64{0, 1 << 20} {
+		l.Store(0)
+		rt := &redoubt.Transport{Base: base, Layer: atOnce(3), MaxRequestBuffer: limit}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		resp, err := rt.RoundTrip(newRequest(t.Context(), t, "PUT", io.LimitReader(zeros{}, size)))
+		runtime.ReadMemStats(&after)
+		if err != nil || resp.StatusCode != http.StatusServiceUnavailable || l.Load() != size {
+			t.Errorf("limit %d: %v, %v, %d bytes sent, want %d once", limit, resp, err, l.Load(), size)
+		}
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 8<<20 {
+			t.Errorf("limit %d: allocated %d bytes for a body of %d", limit, grown, size)
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestTransport_031_BufferedBodyIsSentAgain(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 503, 503, 200), func(t *testing.T, s *memhttp.Server) {
+		rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3), MaxRequestBuffer: 5}
+		content := &body{Reader: strings.NewReader("order")}
+		resp := send(t, rt, newRequest(t.Context(), t, "PUT", content))
+		if resp.StatusCode != http.StatusOK || l.count() != 3 || content.closes.Load() != 1 {
+			t.Fatalf("status %d after %d requests, closed %d times", resp.StatusCode, l.count(), content.closes.Load())
+		}
+		for i, r := range l.all() {
+			if r.body != "order" {
+				t.Errorf("request %d brought %q", i, r.body)
+			}
+		}
+	})
+}
+
+func TestTransport_032_GetBodyStaysWithTheBody(t *testing.T) {
+	var once sync.Once
+	rt := &redoubt.Transport{HeaderTimeout: time.Minute, Base: trip(func(r *http.Request) (*http.Response, error) {
+		once.Do(func() {
+			again, err := r.GetBody()
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, _ := io.ReadAll(r.Body)
+			second, _ := io.ReadAll(again)
+			if !bytes.Equal(first, second) || len(first) != 1<<20 {
+				t.Errorf("Body has %d bytes, GetBody %d, want the same 1 MiB", len(first), len(second))
+			}
+		})
+		return answer(r, 200, ""), nil
+	})}
+	send(t, rt, newRequest(t.Context(), t, "PUT", bytes.NewReader(make([]byte, 1<<20))))
+}
+
+// A body that fails is the caller's, and nobody else is to blame.
+func TestTransport_FailingRequestBody(t *testing.T) {
+	broken := errors.New("disk on fire")
+	var l log
+	bubble(t, statuses(&l, 200), func(t *testing.T, s *memhttp.Server) {
+		b := breaker.New(breaker.Config{Name: "b", Consecutive: 1})
+		rt := &redoubt.Transport{Base: s.Transport, Layer: redoubt.Stack{every(time.Second, 3), b}}
+		content := io.MultiReader(strings.NewReader("begin"), failing{broken})
+		_, err := rt.RoundTrip(newRequest(t.Context(), t, "PUT", content))
+		if !errors.Is(err, broken) || b.State() != breaker.Closed {
+			t.Errorf("err = %v, breaker %v, want the body's error and closed", err, b.State())
+		}
+	})
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -1,0 +1,364 @@
+package redoubt_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/internal/memhttp"
+	"github.com/redoubt-go/redoubt/redoubttest"
+	"github.com/redoubt-go/redoubt/retry"
+)
+
+func TestTransport_034_ConnectionReuse(t *testing.T) {
+	var n atomic.Int32
+	conns := &redoubttest.Conns{}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if n.Add(1)%4 != 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, strings.Repeat("x", 2<<10))
+		}
+	}))
+	server.Config.ConnState = conns.ConnState
+	server.Start()
+	defer server.Close()
+	for _, limit := range []int{0, 1} {
+		base := &http.Transport{MaxConnsPerHost: limit}
+		rt := &redoubt.Transport{Base: base, Layer: atOnce(4)}
+		before := conns.Opened()
+		for range 20 {
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+			if resp := send(t, rt, req); resp.StatusCode != http.StatusOK {
+				t.Fatalf("status %d", resp.StatusCode)
+			}
+		}
+		if opened := conns.Opened() - before; opened != 1 {
+			t.Errorf("MaxConnsPerHost %d: 80 requests took %d connections, want 1", limit, opened)
+		}
+		rt.CloseIdleConnections()
+	}
+	if err := conns.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// endless writes to w for ever, or until the client has gone.
+func endless(w http.ResponseWriter, r *http.Request) {
+	for r.Context().Err() == nil {
+		if _, err := w.Write(make([]byte, 4<<10)); err != nil {
+			return
+		}
+	}
+}
+
+func TestTransport_035_036_DiscardIsBounded(t *testing.T) {
+	for name, tail := range map[string]http.HandlerFunc{
+		"endless": endless,
+		"stalled": func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "begin")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var l log
+			bubble(t, func(w http.ResponseWriter, r *http.Request) {
+				if l.note(r) == 1 {
+					w.WriteHeader(http.StatusServiceUnavailable)
+					tail(w, r)
+				}
+			}, func(t *testing.T, s *memhttp.Server) {
+				rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 2)}
+				start := time.Now()
+				resp := send(t, rt, newRequest(t.Context(), t, "GET", nil))
+				if took := time.Since(start); resp.StatusCode != http.StatusOK || took > 1050*time.Millisecond {
+					t.Errorf("status %d after %v, want 200 after 1.05s at most", resp.StatusCode, took)
+				}
+			})
+		})
+	}
+}
+
+func TestTransport_037_ConnectionIsFreeDuringTheWait(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {
+		s.Transport.MaxConnsPerHost = 1
+		rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Hour, 2)}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			send(t, rt, newRequest(t.Context(), t, "GET", nil))
+		}()
+		time.Sleep(time.Minute)
+		start := time.Now()
+		send(t, &redoubt.Transport{Base: s.Transport}, newRequest(t.Context(), t, "GET", nil))
+		if took := time.Since(start); took != 0 {
+			t.Errorf("another request had to wait %v for the connection", took)
+		}
+		<-done
+	})
+}
+
+func TestTransport_038_LastResponseIsReturned(t *testing.T) {
+	for name, tail := range map[string]struct {
+		size int
+		want string
+	}{"short": {2 << 10, ""}, "longer than is drained": {200 << 10, ""}, "empty": {0, ""}} {
+		for _, declared := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, declared), func(t *testing.T) {
+				var l log
+				want := strings.Repeat("x", tail.size)
+				bubble(t, func(w http.ResponseWriter, r *http.Request) {
+					n := l.note(r)
+					if declared {
+						w.Header().Set("Content-Length", fmt.Sprint(tail.size))
+					}
+					w.Header().Set("X-Count", fmt.Sprint(n))
+					w.WriteHeader(http.StatusServiceUnavailable)
+					_ = http.NewResponseController(w).Flush()
+					_, _ = io.WriteString(w, want)
+				}, func(t *testing.T, s *memhttp.Server) {
+					rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+					resp := send(t, rt, newRequest(t.Context(), t, "GET", nil))
+					got, _ := io.ReadAll(resp.Body)
+					if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("X-Count") != "3" || string(got) != want {
+						t.Errorf("status %d of request %s with %d bytes, want 503 of 3 with %d",
+							resp.StatusCode, resp.Header.Get("X-Count"), len(got), len(want))
+					}
+				})
+			})
+		}
+	}
+}
+
+// A slow last response is whole, although the drain had given up on it.
+func TestTransport_038_SlowLastResponse(t *testing.T) {
+	bubble(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		for range 10 {
+			_, _ = io.WriteString(w, "x")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(30 * time.Millisecond)
+		}
+	}, func(t *testing.T, s *memhttp.Server) {
+		rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 2)}
+		resp := send(t, rt, newRequest(t.Context(), t, "GET", nil))
+		if got, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusServiceUnavailable || string(got) != "xxxxxxxxxx" {
+			t.Errorf("status %d, body %q", resp.StatusCode, got)
+		}
+	})
+}
+
+func TestTransport_038_BreakerOpensBetweenAttempts(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 503), func(t *testing.T, s *memhttp.Server) {
+		b := breaker.New(breaker.Config{Name: "b", Consecutive: 1})
+		rt := &redoubt.Transport{Base: s.Transport, Layer: redoubt.Stack{every(time.Second, 3), b}}
+		if resp := send(t, rt, newRequest(t.Context(), t, "GET", nil)); resp.StatusCode != http.StatusServiceUnavailable || l.count() != 1 {
+			t.Errorf("status %d after %d requests", resp.StatusCode, l.count())
+		}
+		resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+		if resp != nil || !errors.Is(err, breaker.ErrOpen) {
+			t.Errorf("%v, %v, want ErrOpen", resp, err)
+		}
+	})
+}
+
+func TestTransport_039_NeverBoth(t *testing.T) {
+	for name, layer := range map[string]redoubt.Layer{
+		"swallows": redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error { _ = call(ctx); return nil }),
+		"spoils":   redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error { _ = call(ctx); return io.EOF }),
+		"passes":   redoubt.Stack{},
+	} {
+		for _, status := range []int{200, 503, 0} {
+			content := &body{Reader: strings.NewReader("x")}
+			rt := &redoubt.Transport{Layer: layer, Base: trip(func(r *http.Request) (*http.Response, error) {
+				resp := answer(r, status, "")
+				resp.Body = content
+				if status == 0 {
+					return resp, io.EOF // against the contract
+				}
+				return resp, nil
+			})}
+			resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+			if (resp == nil) == (err == nil) {
+				t.Errorf("%s %d: response %v, error %v", name, status, resp, err)
+			}
+			if resp != nil {
+				_ = resp.Body.Close()
+			}
+			if content.closes.Load() == 0 {
+				t.Errorf("%s %d: response body was not closed", name, status)
+			}
+		}
+	}
+}
+
+func TestTransport_040_ResponseIsTheCallers(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {
+		rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 2)}
+		req := newRequest(t.Context(), t, "GET", nil)
+		if resp := send(t, rt, req); resp.Request != req || resp.Request.Context().Err() != nil {
+			t.Error("response is of another request")
+		}
+	})
+}
+
+func TestTransport_041_ErrorsToExhaustion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var last error
+		rt := &redoubt.Transport{Layer: every(time.Second, 100), Base: trip(func(r *http.Request) (*http.Response, error) {
+			last = &url.Error{Op: "Get", URL: r.URL.String(), Err: fmt.Errorf("read: %w", syscall.ECONNRESET)}
+			return nil, last
+		})}
+		_, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+		var outer *url.Error
+		var gaveUp *retry.Error
+		if !errors.Is(err, syscall.ECONNRESET) || errors.As(err, &outer) || !errors.As(err, &gaveUp) || gaveUp.Attempts != 100 {
+			t.Errorf("err = %v", err)
+		}
+		if text := err.Error(); len(text) > 200 || strings.Contains(text, "hunter2") || !strings.Contains(text, "connection_reset ×8") {
+			t.Errorf("err = %v", text)
+		}
+	})
+}
+
+func TestTransport_042_CloseAgain(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 503), func(t *testing.T, s *memhttp.Server) {
+		rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 2)}
+		resp := send(t, rt, newRequest(t.Context(), t, "GET", nil))
+		for range 2 {
+			if err := resp.Body.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestTransport_043_ResponseIsOtherwiseThatOfBase(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Trailer", "X-Sum")
+		_, _ = io.WriteString(w, "body")
+		w.Header().Set("X-Sum", "42")
+	}))
+	defer server.Close()
+	rt := &redoubt.Transport{Base: server.Client().Transport}
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	resp := send(t, rt, req)
+	if resp.TLS == nil || resp.ContentLength != -1 || resp.Trailer.Get("X-Sum") != "42" || resp.Proto != "HTTP/1.1" {
+		t.Errorf("response = %+v", resp)
+	}
+}
+
+func TestTransport_044_CloseIdleConnections(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 200), func(t *testing.T, s *memhttp.Server) {
+		client := &http.Client{Transport: &redoubt.Transport{Base: s.Transport}}
+		send(t, client.Transport, newRequest(t.Context(), t, "GET", nil))
+		client.CloseIdleConnections()
+		synctest.Wait()
+		if s.Open() != 0 {
+			t.Errorf("%d connections are open", s.Open())
+		}
+	})
+	(&redoubt.Transport{Base: trip(nil)}).CloseIdleConnections() // has none
+}
+
+func TestTransport_046_EarlyResponse(t *testing.T) {
+	for _, buffer := range []int64{0, 1 << 10} {
+		addr := rawServer(t, func(conn net.Conn, _ *http.Request) {
+			_, _ = io.WriteString(conn, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+			_, _ = io.Copy(io.Discard, conn)
+		})
+		rt := &redoubt.Transport{Base: &http.Transport{}, Layer: atOnce(2), MaxRequestBuffer: buffer, HeaderTimeout: time.Minute}
+		pr, pw := io.Pipe()
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+addr, pr)
+		if resp := send(t, rt, req); resp.StatusCode != http.StatusForbidden {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+		_, err := io.Copy(pw, zeros{})
+		if err == nil {
+			t.Error("the body was not closed: its producer would wait for ever")
+		}
+	}
+}
+
+// rawServer serves connections on a loopback socket, each with the first request
+// that comes over it.
+func rawServer(t *testing.T, serve func(net.Conn, *http.Request)) (addr string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var busy sync.WaitGroup
+	busy.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			busy.Go(func() {
+				defer conn.Close()
+				if req, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+					serve(conn, req)
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		busy.Wait()
+	})
+	return listener.Addr().String()
+}
+
+func TestTransport_047_Panics(t *testing.T) {
+	broken := func() { panic("broken") }
+	for name, rt := range map[string]*redoubt.Transport{
+		"base":       {Base: trip(func(*http.Request) (*http.Response, error) { broken(); return nil, nil })},
+		"classifier": {Failure: func(*http.Response) bool { broken(); return false }},
+		"prepare":    {Prepare: func(*http.Request) error { broken(); return nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := breaker.New(breaker.Config{Name: "b", Consecutive: 1, Cooldown: time.Second})
+				_ = b.Do(t.Context(), func(context.Context) error { return io.EOF })
+				time.Sleep(time.Minute) // half-open: one slot
+				if rt.Base == nil {
+					rt.Base = trip(func(r *http.Request) (*http.Response, error) { return answer(r, 200, ""), nil })
+				}
+				rt.Layer = redoubt.Stack{every(time.Second, 2), b}
+				content := &body{Reader: strings.NewReader("order")}
+				func() {
+					defer func() {
+						if r := recover(); r != "broken" {
+							t.Errorf("recovered %v", r)
+						}
+					}()
+					_, _ = rt.RoundTrip(newRequest(t.Context(), t, "PUT", content))
+				}()
+				if b.State() != breaker.Open || content.closes.Load() == 0 {
+					t.Errorf("breaker is %v, body closed %d times", b.State(), content.closes.Load())
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,295 @@
+package redoubt_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/internal/memhttp"
+)
+
+func TestTransport_001_UnsafeMethodsAreSentOnce(t *testing.T) {
+	for _, method := range []string{"POST", "PATCH", "LOCK"} {
+		var l log
+		bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {
+			rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+			resp := send(t, rt, newRequest(t.Context(), t, method, strings.NewReader("order")))
+			if resp.StatusCode != http.StatusServiceUnavailable || l.count() != 1 {
+				t.Errorf("%s: status %d after %d requests, want 503 after 1", method, resp.StatusCode, l.count())
+			}
+		})
+	}
+}
+
+func TestTransport_002_IdempotencyKey(t *testing.T) {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		var l log
+		bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {
+			rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+			resp := send(t, rt, newRequest(t.Context(), t, "POST", strings.NewReader("order"), name, "k1"))
+			if resp.StatusCode != http.StatusOK || l.count() != 2 {
+				t.Fatalf("status %d after %d requests, want 200 after 2", resp.StatusCode, l.count())
+			}
+			for _, r := range l.all() {
+				if r.Header.Get(name) != "k1" || r.body != "order" {
+					t.Errorf("server got key %q and body %q", r.Header.Get(name), r.body)
+				}
+			}
+		})
+	}
+}
+
+func TestTransport_003_ResetsOfIdempotentMethods(t *testing.T) {
+	for _, method := range []string{"PUT", "DELETE", "GET", "HEAD", "OPTIONS", "TRACE", ""} {
+		var l log
+		handler := func(w http.ResponseWriter, r *http.Request) {
+			if l.note(r) == 1 {
+				memhttp.Reset(r)
+			}
+		}
+		bubble(t, handler, func(t *testing.T, s *memhttp.Server) {
+			rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+			req := newRequest(t.Context(), t, "GET", nil)
+			req.Method = method
+			if resp := send(t, rt, req); resp.StatusCode != http.StatusOK || l.count() != 2 {
+				t.Errorf("%q: status %d after %d requests, want 200 after 2", method, resp.StatusCode, l.count())
+			}
+		})
+	}
+}
+
+func TestTransport_004_PostOnABrokenConnection(t *testing.T) {
+	var l log
+	handler := func(_ http.ResponseWriter, r *http.Request) {
+		l.note(r)
+		memhttp.Reset(r)
+	}
+	bubble(t, handler, func(t *testing.T, s *memhttp.Server) {
+		rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+		_, err := rt.RoundTrip(newRequest(t.Context(), t, "POST", strings.NewReader("order")))
+		var sendErr *redoubt.SendError
+		if !errors.As(err, &sendErr) || !sendErr.Sent || sendErr.Retryable() || l.count() != 1 {
+			t.Errorf("err = %v after %d requests, want a SendError that says Sent after 1", err, l.count())
+		}
+	})
+}
+
+func TestTransport_005_NothingWasSent(t *testing.T) {
+	t.Run("dial refused", func(t *testing.T) {
+		var l log
+		bubble(t, statuses(&l, 200), func(t *testing.T, s *memhttp.Server) {
+			dials := 0
+			dial := s.Transport.DialContext
+			s.Transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if dials++; dials < 3 {
+					return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+				}
+				return dial(ctx, network, addr)
+			}
+			rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+			// Without GetBody: nothing of the body was read, so it is still whole.
+			resp := send(t, rt, newRequest(t.Context(), t, "POST", &body{Reader: strings.NewReader("order")}))
+			if resp.StatusCode != http.StatusOK || l.count() != 1 || l.all()[0].body != "order" {
+				t.Errorf("status %d after %d requests", resp.StatusCode, l.count())
+			}
+		})
+	})
+	t.Run("breaker open", func(t *testing.T) {
+		var l log
+		bubble(t, statuses(&l, 200), func(t *testing.T, s *memhttp.Server) {
+			b := breaker.New(breaker.Config{Name: "b", Consecutive: 1, Cooldown: 2 * time.Second, Jitter: breaker.NoJitter})
+			_ = b.Do(t.Context(), func(context.Context) error { return io.EOF })
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			rt := &redoubt.Transport{Base: s.Transport, Layer: redoubt.Stack{every(time.Second, 4), b}}
+			resp := send(t, rt, newRequest(ctx, t, "POST", strings.NewReader("order")))
+			if resp.StatusCode != http.StatusOK || l.count() != 1 {
+				t.Errorf("status %d after %d requests", resp.StatusCode, l.count())
+			}
+		})
+	})
+}
+
+func TestTransport_006_ContextOverridesTheMethod(t *testing.T) {
+	t.Run("idempotent", func(t *testing.T) {
+		var l log
+		bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {
+			rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+			req := newRequest(redoubt.WithIdempotent(t.Context()), t, "POST", strings.NewReader("order"))
+			if resp := send(t, rt, req); resp.StatusCode != http.StatusOK || l.count() != 2 {
+				t.Errorf("status %d after %d requests, want 200 after 2", resp.StatusCode, l.count())
+			}
+			if _, sent := l.all()[0].Header["X-Idempotency-Key"]; sent {
+				t.Error("the mark for net/http went over the wire")
+			}
+		})
+	})
+	t.Run("never", func(t *testing.T) {
+		var l log
+		bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {
+			rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+			ctx := redoubt.WithoutRetry(redoubt.WithIdempotent(t.Context()))
+			if resp := send(t, rt, newRequest(ctx, t, "GET", nil)); resp.StatusCode != http.StatusServiceUnavailable || l.count() != 1 {
+				t.Errorf("status %d after %d requests, want 503 after 1", resp.StatusCode, l.count())
+			}
+		})
+	})
+	// The server drops the connection that is reused after it got the request:
+	// net/http by itself sends a GET again, and a POST with a key.
+	for _, tt := range []struct {
+		name, method string
+		ctx          func(context.Context) context.Context
+		want         int
+	}{
+		{"replay of GET", "GET", func(ctx context.Context) context.Context { return ctx }, 3},
+		{"no replay of GET", "GET", redoubt.WithoutRetry, 2},
+		{"no replay of PUT with body", "PUT", redoubt.WithoutRetry, 2},
+		{"replay of POST", "POST", redoubt.WithIdempotent, 3},
+		{"no replay of POST", "POST", func(ctx context.Context) context.Context { return ctx }, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var l log
+			handler := func(_ http.ResponseWriter, r *http.Request) {
+				if l.note(r) == 2 {
+					panic(http.ErrAbortHandler)
+				}
+			}
+			bubble(t, handler, func(t *testing.T, s *memhttp.Server) {
+				rt := &redoubt.Transport{Base: s.Transport}
+				send(t, rt, newRequest(t.Context(), t, "GET", nil))
+				var content io.Reader
+				if tt.method != "GET" {
+					content = strings.NewReader("order")
+				}
+				resp, err := rt.RoundTrip(newRequest(tt.ctx(t.Context()), t, tt.method, content))
+				if err == nil {
+					resp.Body.Close()
+				}
+				if l.count() != tt.want {
+					t.Errorf("%d requests on the wire, want %d (%v)", l.count(), tt.want, err)
+				}
+			})
+		})
+	}
+}
+
+func TestTransport_008_009_Statuses(t *testing.T) {
+	repeated := map[int]bool{408: true, 425: true, 429: true, 500: true, 502: true, 503: true, 504: true}
+	for _, status := range []int{400, 401, 403, 404, 405, 408, 409, 410, 412, 413, 415, 422, 425, 429, 500, 501, 502, 503, 504, 505, 507, 511} {
+		var l log
+		bubble(t, statuses(&l, status, 200), func(t *testing.T, s *memhttp.Server) {
+			rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+			resp := send(t, rt, newRequest(t.Context(), t, "GET", nil))
+			if repeated[status] != (l.count() == 2) || repeated[status] != (resp.StatusCode == http.StatusOK) {
+				t.Errorf("%d: got %d after %d requests", status, resp.StatusCode, l.count())
+			}
+		})
+	}
+}
+
+func TestTransport_010_MisdirectedRequest(t *testing.T) {
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(proto, func(t *testing.T) {
+			addrs := make(chan string, 8)
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				addrs <- r.Proto + " " + r.RemoteAddr
+				w.WriteHeader(http.StatusMisdirectedRequest)
+			}))
+			server.EnableHTTP2 = proto == "HTTP/2.0"
+			server.StartTLS()
+			defer server.Close()
+			rt := &redoubt.Transport{Base: server.Client().Transport, Layer: every(20*time.Millisecond, 5)}
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader("order"))
+			resp := send(t, rt, req)
+			close(addrs)
+			first, second := <-addrs, <-addrs
+			if resp.StatusCode != http.StatusMisdirectedRequest || !strings.HasPrefix(first, proto) || second == "" || first == second {
+				t.Errorf("status %d, by %q and %q, want two connections", resp.StatusCode, first, second)
+			}
+			if third, ok := <-addrs; ok {
+				t.Errorf("a third request, by %q", third)
+			}
+		})
+	}
+}
+
+func TestTransport_011_ExpectationFailed(t *testing.T) {
+	var l log
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Expect") != "" {
+			l.mu.Lock()
+			l.requests = append(l.requests, received{r, "", time.Now()})
+			l.mu.Unlock()
+			w.WriteHeader(http.StatusExpectationFailed)
+			return
+		}
+		l.note(r)
+	}
+	bubble(t, handler, func(t *testing.T, s *memhttp.Server) {
+		s.Transport.ExpectContinueTimeout = time.Minute
+		rt := &redoubt.Transport{Base: s.Transport}
+		req := newRequest(t.Context(), t, "POST", strings.NewReader("order"), "Expect", "100-continue")
+		if resp := send(t, rt, req); resp.StatusCode != http.StatusOK || l.count() != 2 || l.all()[1].body != "order" {
+			t.Errorf("status %d after %d requests", resp.StatusCode, l.count())
+		}
+		if req.Header.Get("Expect") == "" {
+			t.Error("the caller's header was changed")
+		}
+		if waits := l.waits(); waits[0] != 0 {
+			t.Errorf("sent again after %v, want at once", waits[0])
+		}
+	})
+}
+
+func TestTransport_012_Conflict(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		optIn    bool
+		key      string
+		status   int
+		requests int
+	}{
+		{"opted in", true, "k1", 409, 2},
+		{"not opted in", false, "k1", 409, 1},
+		{"without key", true, "", 409, 1},
+		{"unprocessable", true, "k1", 422, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var l log
+			bubble(t, statuses(&l, tt.status, 200), func(t *testing.T, s *memhttp.Server) {
+				rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3), RetryConflict: tt.optIn}
+				req := newRequest(t.Context(), t, "POST", strings.NewReader("order"))
+				if tt.key != "" {
+					req.Header.Set("Idempotency-Key", tt.key)
+				}
+				send(t, rt, req)
+				if l.count() != tt.requests {
+					t.Errorf("%d requests, want %d", l.count(), tt.requests)
+				}
+			})
+		})
+	}
+}
+
+func TestTransport_013_TooLargeWithRetryAfter(t *testing.T) {
+	for _, header := range [][]string{nil, {"Retry-After", "7"}} {
+		var l log
+		bubble(t, hints(&l, 413, header...), func(t *testing.T, s *memhttp.Server) {
+			rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+			send(t, rt, newRequest(t.Context(), t, "PUT", strings.NewReader("order")))
+			if want := 1 + len(header)/2; l.count() != want {
+				t.Errorf("%v: %d requests, want %d", header, l.count(), want)
+			}
+		})
+	}
+}
