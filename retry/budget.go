@@ -43,13 +43,13 @@ type BudgetConfig struct {
 	Ratio float64
 
 	// Burst is the most that the budget holds, in retries, and what it
-	// begins with. It is at least 1; zero means DefaultBurst.
+	// begins with. It is from 1 to 1e9; zero means DefaultBurst.
 	Burst float64
 
 	// MinPerSecond is how many retries a second even an empty budget
 	// grants, so that a caller with little traffic is not left without any.
-	// It is owed for each process, so keep it small. Zero means
-	// DefaultMinPerSecond, NoFloor means none.
+	// It is owed for each process, so keep it small. It is from 1e-6 to 1e6;
+	// zero means DefaultMinPerSecond, NoFloor means none.
 	MinPerSecond float64
 }
 

@@ -35,7 +35,9 @@ type Policy struct {
 	// Backoff makes the sequence of waits for one call. It is called once a
 	// call has failed, so that a call that succeeds builds nothing. Nil means
 	// FullJitter with its defaults. A wait that is negative, such as
-	// backoff.Stop, ends the attempts.
+	// backoff.Stop, ends the attempts. So does, with an error that says why,
+	// a sequence that is nil or a backoff.ExponentialBackOff literal: without
+	// its constructor that panics or does not wait.
 	Backoff func() backoff.BackOff
 
 	// Budget grants retries out of what successes have paid in. Nil grants
