@@ -13,9 +13,10 @@ import (
 
 // The values that a [ClientConfig] begins with.
 const (
-	DefaultLimit         = 30 * time.Second
-	DefaultHeaderTimeout = 10 * time.Second
-	DefaultBreakerWindow = 30 * time.Second
+	DefaultLimit              = 30 * time.Second
+	DefaultHeaderTimeout      = 10 * time.Second
+	DefaultBreakerWindow      = 30 * time.Second
+	DefaultBreakerConsecutive = 20
 )
 
 // A ClientConfig is what [NewClient] assembles a client of, outermost first. An
@@ -40,8 +41,10 @@ type ClientConfig struct {
 	Budget retry.BudgetConfig
 
 	// Breaker is the configuration of the breaker for each host. It begins
-	// with the client's name, and a window of DefaultBreakerWindow, which
-	// must be longer than an attempt.
+	// with the client's name and two rules: half of the calls of the last
+	// DefaultBreakerWindow failed, which must be longer than an attempt; or
+	// DefaultBreakerConsecutive failed in a row, so that a busy client need
+	// not wait until an outage fills half of the window.
 	Breaker breaker.Config
 
 	// Transport has everything else. It begins with the client's name, a
@@ -81,9 +84,14 @@ type Option func(*ClientConfig)
 // The client's own Timeout is not set: it would cut long bodies short.
 func NewClient(name string, options ...Option) *http.Client {
 	c := &ClientConfig{
-		Limit:     DefaultLimit,
-		Budget:    retry.BudgetConfig{Name: name},
-		Breaker:   breaker.Config{Name: name, Window: DefaultBreakerWindow},
+		Limit:  DefaultLimit,
+		Budget: retry.BudgetConfig{Name: name},
+		Breaker: breaker.Config{
+			Name:         name,
+			Window:       DefaultBreakerWindow,
+			FailureRatio: breaker.DefaultFailureRatio,
+			Consecutive:  DefaultBreakerConsecutive,
+		},
 		Transport: &Transport{Name: name, HeaderTimeout: DefaultHeaderTimeout, Base: NewBase()},
 	}
 	for _, option := range options {

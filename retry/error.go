@@ -61,7 +61,7 @@ func (e *Error) Unwrap() []error {
 func (s Stop) explain() string {
 	switch s {
 	case StopPermanent:
-		return " (error is permanent)"
+		return " (not to be retried)"
 	case StopBudget:
 		return " (retry budget is empty)"
 	case StopDeadline:

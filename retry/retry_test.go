@@ -142,12 +142,12 @@ func TestPolicy_Stops(t *testing.T) {
 		{
 			name: "permanent at last", policy: Policy{Backoff: own}, errs: []error{errBoom, Permanent(errBoom)},
 			stop: StopPermanent, attempts: 2, took: 1200 * ms,
-			message: "retry: gave up after 2 attempts (error is permanent): boom",
+			message: "retry: gave up after 2 attempts (not to be retried): boom",
 		},
 		{
 			name: "refused", policy: Policy{Backoff: own}, errs: []error{errBoom, rejectedError(true)},
 			stop: StopPermanent, attempts: 2, took: 1200 * ms,
-			message: "retry: gave up after 2 attempts (error is permanent): rejected: true",
+			message: "retry: gave up after 2 attempts (not to be retried): rejected: true",
 		},
 		{
 			name: "refused under a deadline", policy: Policy{Backoff: own}, deadline: time.Hour, errs: []error{rejectedError(true)},
@@ -925,7 +925,7 @@ func TestError(t *testing.T) {
 		{&Error{Attempts: 1, Stop: StopBudget, Err: errBoom}, "retry: gave up after 1 attempt (retry budget is empty): boom", []error{errBoom}},
 		{&Error{Attempts: 2, Stop: StopDeadline, Err: errBoom}, "retry: gave up after 2 attempts (deadline is too near): boom", []error{errBoom}},
 		{&Error{Attempts: 2, Stop: StopRetryAfter, Err: errBoom}, "retry: gave up after 2 attempts (must wait too long): boom", []error{errBoom}},
-		{&Error{Attempts: 2, Stop: StopPermanent, Err: errBoom}, "retry: gave up after 2 attempts (error is permanent): boom", []error{errBoom}},
+		{&Error{Attempts: 2, Stop: StopPermanent, Err: errBoom}, "retry: gave up after 2 attempts (not to be retried): boom", []error{errBoom}},
 		{
 			&Error{Attempts: 2, Stop: StopCancelled, Err: errBoom, Cause: cause, done: context.Canceled},
 			"retry: gave up after 2 attempts (cancelled): caller hung up: boom",
