@@ -64,8 +64,7 @@ func checkErrorShowsThrough(ctx context.Context, r reporter, layer Layer) {
 	if !errors.Is(end.err, cause) {
 		r.Errorf("errors.Is(err, what the call's error wraps) = false; Do %v", end)
 	}
-	var typed *callError
-	if !errors.As(end.err, &typed) {
+	if _, ok := errors.AsType[*callError](end.err); !ok {
 		r.Errorf("errors.As(err, the type of the call's error) = false; Do %v", end)
 	}
 }

@@ -393,7 +393,7 @@ func TestCheckLayer_Broken(t *testing.T) {
 		{
 			name: "passes a nil context",
 			layer: func(_ context.Context, call call) error {
-				return call(nil) //nolint:staticcheck // that is what is wrong with it
+				return call(nil)
 			},
 			laws: "DerivedContext",
 			want: "nil context",
@@ -543,7 +543,7 @@ func firstContext() Layer {
 	var once sync.Once
 	var first context.Context
 	return layerFunc(func(ctx context.Context, call call) error {
-		once.Do(func() { first = ctx })
+		once.Do(func() { first = ctx }) //nolint:fatcontext // That is what is wrong with it.
 		return call(first)
 	})
 }

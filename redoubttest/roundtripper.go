@@ -142,7 +142,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if b.end == io.EOF {
+	if b.end == io.EOF { //nolint:errorlint // It is ours, unwrapped.
 		b.dep.note(func() { b.call.BodyEOF = true })
 	}
 	return 0, b.end

@@ -25,7 +25,7 @@ func (b *countedBody) Close() error {
 	return nil
 }
 
-func newRequest(t *testing.T, ctx context.Context, method string, body io.Reader) *http.Request {
+func newRequest(ctx context.Context, t *testing.T, method string, body io.Reader) *http.Request {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, method, "http://any.host/path?q=1", body)
 	if err != nil {
@@ -37,7 +37,7 @@ func newRequest(t *testing.T, ctx context.Context, method string, body io.Reader
 func TestDependency_RoundTrip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dep := NewDependency(MustParse(`503 retry-after=2 x-a="b, c"`))
-		req := newRequest(t, t.Context(), http.MethodPut, strings.NewReader("payload"))
+		req := newRequest(t.Context(), t, http.MethodPut, strings.NewReader("payload"))
 		req.Header.Set("Idempotency-Key", "k")
 		resp, err := dep.RoundTrip(req)
 		if err != nil {
@@ -96,7 +96,7 @@ func TestDependency_RoundTrip_Bodies(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.method+" "+tt.script, func(t *testing.T) {
 			dep := NewDependency(MustParse(tt.script))
-			resp, err := dep.RoundTrip(newRequest(t, t.Context(), tt.method, nil))
+			resp, err := dep.RoundTrip(newRequest(t.Context(), t, tt.method, nil))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +136,7 @@ func TestDependency_RoundTrip_ClosesRequestBody(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				body := &countedBody{Reader: strings.NewReader("payload")}
-				req := newRequest(t, ctx, http.MethodPost, body)
+				req := newRequest(ctx, t, http.MethodPost, body)
 				var err error
 				var wg sync.WaitGroup
 				wg.Go(func() {
@@ -168,7 +168,7 @@ func TestDependency_RoundTrip_EndedContext(t *testing.T) {
 	cancel(reason)
 	body := &countedBody{Reader: strings.NewReader("payload")}
 	var dep Dependency
-	_, err := dep.RoundTrip(newRequest(t, ctx, http.MethodPost, body))
+	_, err := dep.RoundTrip(newRequest(ctx, t, http.MethodPost, body))
 	if err != reason {
 		t.Errorf("err = %v, want %v", err, reason)
 	}
@@ -185,7 +185,7 @@ func TestDependency_RoundTrip_RequestBodyFails(t *testing.T) {
 		_ = w.CloseWithError(broken)
 	}()
 	var dep Dependency
-	_, err := dep.RoundTrip(newRequest(t, t.Context(), http.MethodPost, r))
+	_, err := dep.RoundTrip(newRequest(t.Context(), t, http.MethodPost, r))
 	if !errors.Is(err, broken) {
 		t.Errorf("err = %v, want %v", err, broken)
 	}
@@ -202,7 +202,7 @@ func TestDependency_RoundTrip_StuckProducer(t *testing.T) {
 		r, _ := io.Pipe()
 		var dep Dependency
 		start := time.Now()
-		_, err := dep.RoundTrip(newRequest(t, ctx, http.MethodPost, r))
+		_, err := dep.RoundTrip(newRequest(ctx, t, http.MethodPost, r))
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 			t.Errorf("err = %v after %v, want DeadlineExceeded after 1s", err, time.Since(start))
 		}
@@ -213,7 +213,7 @@ func TestDependency_RoundTrip_StuckProducer(t *testing.T) {
 func TestDependency_RoundTrip_BodyFailsWithContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var dep Dependency
-	resp, err := dep.RoundTrip(newRequest(t, ctx, http.MethodGet, nil))
+	resp, err := dep.RoundTrip(newRequest(ctx, t, http.MethodGet, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package redoubttest
 
 import (
 	"errors"
-	"net/http"
 	"testing"
 	"time"
 )
@@ -165,6 +164,6 @@ func TestStep_header(t *testing.T) {
 		t.Errorf("X-Date = %q, want it untouched", got)
 	}
 	if len(h) != 2 {
-		t.Errorf("headers = %v, want 2", http.Header(h))
+		t.Errorf("headers = %v, want 2", h)
 	}
 }

@@ -38,9 +38,6 @@ func section(text, title string) string {
 		return text
 	}
 	_, rest, _ := strings.Cut(text, title+"\n")
-	end := strings.Index(rest, "took ")
-	if end < 0 {
-		return ""
-	}
-	return rest[:end]
+	before, _, _ := strings.Cut(rest, "took ")
+	return before
 }

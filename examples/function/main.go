@@ -95,7 +95,7 @@ func subprocess(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // Nothing is left to be done about it.
 	script := `test -e "$0" && echo exported && exit; touch "$0"; exec sleep 60`
 
 	stack := redoubt.Stack{

@@ -67,7 +67,7 @@ func get(ctx context.Context, client *http.Client, url string) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // It was read.
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		return err
 	}

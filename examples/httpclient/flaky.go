@@ -81,8 +81,8 @@ type dependency struct {
 }
 
 // startDependency serves from start on until the dependency is closed.
-func startDependency(s schedule, start time.Time) (*dependency, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func startDependency(ctx context.Context, s schedule, start time.Time) (*dependency, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

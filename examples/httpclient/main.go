@@ -80,7 +80,7 @@ func runEmbedded(ctx context.Context, out io.Writer, s schedule, perSecond int) 
 	g := newGuarded(start)
 	lanes := []*lane{{client: newBare()}, {client: g.client}}
 	for _, lane := range lanes {
-		d, err := startDependency(s, start)
+		d, err := startDependency(ctx, s, start)
 		if err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ func record() *recorder {
 
 // transport returns a transport with its own connections.
 func transport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
+	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck // It is one.
 	t.MaxIdleConnsPerHost = 100
 	return t
 }
