@@ -34,6 +34,7 @@ type progress struct {
 	wroteHeaders int
 	wroteRequest bool
 	waiting      time.Time // since when for leave to send the body
+	granted      bool      // that leave, perhaps before waiting is told of
 	bodyErr      error     // of the caller's body
 	watch        *time.Timer
 	due          time.Time // when watch means it; zero if it doesn't
@@ -57,7 +58,7 @@ func (p *progress) trace(ctx context.Context) context.Context {
 		GotConn:         func(info httptrace.GotConnInfo) { p.note(func() { p.gotConn(info) }) },
 		WroteHeaders:    func() { p.note(p.wroteHeader) },
 		Wait100Continue: func() { p.note(func() { p.waiting = time.Now() }) },
-		Got100Continue:  func() { p.note(func() { p.continued(true) }) },
+		Got100Continue:  func() { p.note(func() { p.granted = true; p.continued() }) },
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
 			if info.Err == nil {
 				p.note(p.written)
@@ -92,7 +93,7 @@ func (p *progress) wroteHeader() {
 }
 
 func (p *progress) written() {
-	p.continued(false)
+	p.continued()
 	if p.wroteRequest {
 		return
 	}
@@ -101,12 +102,13 @@ func (p *progress) written() {
 	p.rewind()
 }
 
-// continued ends the wait for leave to send the body.
-func (p *progress) continued(granted bool) {
+// continued ends the wait for leave to send the body, which the body's first
+// byte tells of, or a response that did not wait for it.
+func (p *progress) continued() {
 	if p.waiting.IsZero() {
 		return
 	}
-	p.span.Continued(time.Since(p.waiting), granted)
+	p.span.Continued(time.Since(p.waiting), p.granted)
 	p.waiting = time.Time{}
 }
 
@@ -114,7 +116,7 @@ func (p *progress) continued(granted bool) {
 // that waits for its producer, nobody can blame the server.
 func (p *progress) bodyRead() {
 	p.note(func() {
-		p.continued(false)
+		p.continued()
 		p.due = time.Time{}
 	})
 }
@@ -152,6 +154,7 @@ func (p *progress) expire() {
 func (p *progress) stop() *TimeoutError {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.continued()
 	p.due = time.Time{}
 	if p.watch != nil {
 		p.watch.Stop()

@@ -134,7 +134,7 @@ func (s *sending) fail(err error) error {
 	var f fault
 	switch {
 	case x.ctx.Err() != nil:
-		f = fault{class: "cancelled", ours: true}
+		f = fault{class: telemetry.ErrorType(x.ctx.Err()), ours: true}
 		if !errors.Is(err, x.ctx.Err()) {
 			err = ended(x.ctx)
 		}

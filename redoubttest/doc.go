@@ -28,6 +28,19 @@
 //		redoubttest.CheckLayer(t, func() *mylayer.Layer { return mylayer.New() })
 //	}
 //
+// # The contract of a transport
+//
+// [CheckTransport] runs the contract of [http.RoundTripper], and what a careful
+// client expects beyond it, against your own stack of transports: bodies that
+// are closed, requests that are not changed, nothing sent twice that must not
+// be, nothing buffered, nothing left behind.
+//
+//	func TestTransport(t *testing.T) {
+//		redoubttest.CheckTransport(t, func(base http.RoundTripper) http.RoundTripper {
+//			return mystack.New(base)
+//		})
+//	}
+//
 // # Leaks
 //
 // [CheckGoroutines] fails a test that leaves goroutines behind, and [Conns]
@@ -63,7 +76,8 @@
 // still. A Dependency is used as the transport itself and needs none. For the
 // same reason do not use [http.DefaultTransport] in a bubble.
 //
-// CheckLayer makes its own bubbles, so call it from an ordinary test.
+// CheckLayer and CheckTransport make their own bubbles, so call them from an
+// ordinary test.
 //
 // CheckGoroutines sees the goroutines of the whole process: outside a bubble
 // do not use it in tests that run in parallel with others.

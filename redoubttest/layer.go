@@ -57,9 +57,16 @@ type law struct {
 	check func(ctx context.Context, r reporter, layer Layer)
 }
 
-// run checks the law in a bubble and reports to r. It gives up after patience,
-// in real time: a goroutine that waits for a mutex stops the bubble's clock.
+// run checks the law in a bubble and reports to r.
 func (l law) run(t *testing.T, r reporter, newLayer func() Layer, patience time.Duration) {
+	r.Helper()
+	inBubble(t, r, "layer", patience, func(t *testing.T) { l.check(t.Context(), r, newLayer()) })
+}
+
+// inBubble runs check in a bubble and reports to r what is left of the subject
+// afterwards. It gives up after patience, in real time: a goroutine that waits
+// for a mutex stops the bubble's clock.
+func inBubble(t *testing.T, r reporter, subject string, patience time.Duration, check func(t *testing.T)) {
 	r.Helper()
 	ended := make(chan any, 1)
 	go func() {
@@ -67,14 +74,14 @@ func (l law) run(t *testing.T, r reporter, newLayer func() Layer, patience time.
 		defer func() { ended <- recover() }()
 		synctest.Test(t, func(t *testing.T) {
 			before := goroutines()
-			l.check(t.Context(), r, newLayer())
-			checkNothingLeft(r, before)
+			check(t)
+			checkNothingLeft(r, subject, before)
 		})
 	}()
 	select {
 	case p := <-ended:
 		if p != nil && !r.Failed() {
-			r.Errorf("the layer left goroutines behind: %v", p)
+			r.Errorf("the %s left goroutines behind: %v", subject, p)
 		}
 	case <-time.After(patience):
 		r.Errorf("stuck: a goroutine waits for what is not in the bubble, most likely a mutex that a panic or Goexit left locked")
@@ -82,11 +89,11 @@ func (l law) run(t *testing.T, r reporter, newLayer func() Layer, patience time.
 }
 
 // checkNothingLeft reports goroutines that are alive well after the last call.
-func checkNothingLeft(r reporter, before snapshot) {
+func checkNothingLeft(r reporter, subject string, before snapshot) {
 	r.Helper()
 	time.Sleep(anHour)
 	synctest.Wait()
 	if left := before.since(); len(left) > 0 {
-		r.Errorf("goroutines that the layer left behind: %d\n\n%s", len(left), strings.Join(left, "\n\n"))
+		r.Errorf("goroutines that the %s left behind: %d\n\n%s", subject, len(left), strings.Join(left, "\n\n"))
 	}
 }

@@ -63,9 +63,14 @@ func do(ctx context.Context, r reporter, layer Layer, call func(context.Context)
 	return end
 }
 
-// start calls layer.Do on a goroutine of its own, which survives Goexit, and
-// waits for its end.
+// start has the layer run call and waits for its end.
 func start(ctx context.Context, layer Layer, call func(context.Context) error) ending {
+	return await(func() error { return layer.Do(ctx, call) })
+}
+
+// await runs f on a goroutine of its own, which survives Goexit, and waits for
+// its end.
+func await(f func() error) ending {
 	ended := make(chan ending, 1)
 	go func() {
 		var end ending
@@ -75,7 +80,7 @@ func start(ctx context.Context, layer Layer, call func(context.Context) error) e
 			}
 			ended <- end
 		}()
-		end.err = layer.Do(ctx, call)
+		end.err = f()
 		end.returned = true
 	}()
 	timer := time.NewTimer(24 * time.Hour)

@@ -33,6 +33,7 @@ type Server struct {
 	accept chan net.Conn
 	closed chan struct{}
 	busy   sync.WaitGroup // goroutines of connections
+	close  func()
 
 	mu     sync.Mutex
 	opened int
@@ -43,6 +44,7 @@ type Server struct {
 // connections are closed and the contexts of its requests cancelled: a handler
 // that hangs has to return then.
 func NewServer(t testing.TB, handler http.Handler) *Server {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
 		accept: make(chan net.Conn),
@@ -68,7 +70,7 @@ func NewServer(t testing.TB, handler http.Handler) *Server {
 		defer close(served)
 		_ = s.http.Serve(listener{s})
 	}()
-	t.Cleanup(func() {
+	s.close = sync.OnceFunc(func() {
 		cancel()
 		s.Transport.CloseIdleConnections()
 		_ = s.http.Close()
@@ -78,8 +80,12 @@ func NewServer(t testing.TB, handler http.Handler) *Server {
 		// and with the end of a bubble its time stops.
 		s.busy.Wait()
 	})
+	t.Cleanup(s.close)
 	return s
 }
+
+// Close does before the end of the test what otherwise happens then.
+func (s *Server) Close() { s.close() }
 
 // Client returns a new client that uses s.Transport.
 func (s *Server) Client() *http.Client {
@@ -120,7 +126,7 @@ type connKey struct{}
 // a handler panics with [http.ErrAbortHandler]. Reset panics if r was not
 // received by a [Server].
 func Reset(r *http.Request) {
-	r.Context().Value(connKey{}).(*conn).reset()
+	r.Context().Value(connKey{}).(*conn).reset() //nolint:errcheck // It panics as it says.
 }
 
 func (s *Server) dial(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -199,7 +205,7 @@ type listener struct{ s *Server }
 func (l listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.s.accept:
-		l.s.add(c.(*conn))
+		l.s.add(c.(*conn)) //nolint:errcheck // Nothing else is dialled.
 		return c, nil
 	case <-l.s.closed:
 		return nil, net.ErrClosed

@@ -32,9 +32,6 @@ func TestNamesAreProven(t *testing.T) {
 		t.Fatalf("found %d names, want all of them", len(names))
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name[1], "redoubt.http.") {
-			continue // proven with the HTTP edge
-		}
 		seen := regexp.MustCompile(regexp.QuoteMeta(name[1]) + `[ =]`)
 		if !strings.HasSuffix(name[1], " ") && !seen.MatchString(tests.String()) {
 			t.Errorf("no test wants to see %s", name[1])

@@ -1,0 +1,486 @@
+package redoubt_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/redoubttest"
+)
+
+// Types of frames, RFC 9113, section 6.
+const (
+	frameData         = 0x0
+	frameHeaders      = 0x1
+	frameReset        = 0x3
+	frameSettings     = 0x4
+	framePing         = 0x6
+	frameGoAway       = 0x7
+	flagEnd           = 0x1 // of a stream; also the acknowledgement
+	flagEndHeaders    = 0x4
+	refusedStream     = 0x7
+	enhanceYourCalm   = 0xb
+	http11Required    = 0xd
+	protocolError     = 0x1
+	internalError     = 0x2
+	inadequateSecurty = 0xc
+)
+
+// An h2 is a server of HTTP/2 that does what a handler would never do. It
+// speaks over net.Pipe, without TLS.
+type h2 struct {
+	// serve is called for each request, on the connection's own goroutine.
+	serve func(c *h2conn, stream uint32)
+
+	mu       sync.Mutex
+	requests []uint32 // streams
+	conns    []*h2conn
+}
+
+// An h2conn is a connection of an h2.
+type h2conn struct {
+	net.Conn
+
+	n    int // from 1
+	out  chan []byte
+	done chan struct{}
+	mute atomic.Bool // neither answers nor acknowledges any more
+}
+
+// transport returns one that has its connections to the server.
+func (h *h2) transport(t *testing.T) *http.Transport {
+	base := &http.Transport{Protocols: new(http.Protocols)}
+	base.Protocols.SetUnencryptedHTTP2(true)
+	base.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		h.mu.Lock()
+		c := &h2conn{Conn: far, n: len(h.conns) + 1, out: make(chan []byte, 1000), done: make(chan struct{})}
+		h.conns = append(h.conns, c)
+		h.mu.Unlock()
+		go h.read(c)
+		go c.write()
+		return near, nil
+	}
+	t.Cleanup(func() {
+		base.CloseIdleConnections()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, c := range h.conns {
+			_ = c.Close()
+		}
+	})
+	return base
+}
+
+func (h *h2) read(c *h2conn) {
+	defer close(c.done)
+	defer c.Close()
+	preface := make([]byte, 24)
+	if _, err := io.ReadFull(c, preface); err != nil {
+		return
+	}
+	c.frame(frameSettings, 0, 0, nil)
+	for {
+		header := make([]byte, 9)
+		if _, err := io.ReadFull(c, header); err != nil {
+			return
+		}
+		payload := make([]byte, int(header[0])<<16|int(header[1])<<8|int(header[2]))
+		if _, err := io.ReadFull(c, payload); err != nil {
+			return
+		}
+		kind, flags, stream := header[3], header[4], binary.BigEndian.Uint32(header[5:])
+		switch {
+		case c.mute.Load():
+		case kind == frameSettings && flags&flagEnd == 0:
+			c.frame(frameSettings, flagEnd, 0, nil)
+		case kind == framePing && flags&flagEnd == 0:
+			c.frame(framePing, flagEnd, 0, payload)
+		case kind == frameHeaders:
+			h.mu.Lock()
+			h.requests = append(h.requests, stream)
+			h.mu.Unlock()
+			h.serve(c, stream)
+		}
+	}
+}
+
+// write is a goroutine of its own: net.Pipe has no buffer, and two ends that
+// only write would wait for ever.
+func (c *h2conn) write() {
+	for {
+		select {
+		case frame := <-c.out:
+			if frame == nil {
+				_ = c.Close()
+				return
+			}
+			_, _ = c.Write(frame)
+		case <-c.done:
+			return
+		}
+	}
+}
+
+// frame sends a frame.
+func (c *h2conn) frame(kind, flags byte, stream uint32, payload []byte) {
+	frame := []byte{byte(len(payload) >> 16), byte(len(payload) >> 8), byte(len(payload)), kind, flags}
+	frame = binary.BigEndian.AppendUint32(frame, stream)
+	c.send(append(frame, payload...))
+}
+
+func (c *h2conn) send(frame []byte) {
+	select {
+	case c.out <- frame:
+	case <-c.done:
+	}
+}
+
+// ok answers 200, which is entry 8 of HPACK's static table, with a body.
+func (c *h2conn) ok(stream uint32, body string) {
+	c.frame(frameHeaders, flagEndHeaders, stream, []byte{0x88})
+	c.frame(frameData, flagEnd, stream, []byte(body))
+}
+
+func (c *h2conn) reset(stream, code uint32) {
+	c.frame(frameReset, 0, stream, binary.BigEndian.AppendUint32(nil, code))
+}
+
+// goAway says that streams after the last are not processed.
+func (c *h2conn) goAway(last, code uint32) {
+	c.frame(frameGoAway, 0, 0, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, last), code))
+}
+
+// close closes the connection after what was sent.
+func (c *h2conn) close() { c.send(nil) }
+
+func (h *h2) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.requests)
+}
+
+func (h *h2) opened() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.conns)
+}
+
+// In a table of its own: what a POST meets that no server acted on.
+func TestTransport_007_UnprocessedStreams(t *testing.T) {
+	for name, fail := range map[string]func(c *h2conn, stream uint32){
+		"refused stream": func(c *h2conn, stream uint32) { c.reset(stream, refusedStream) },
+		"goaway before the stream": func(c *h2conn, _ uint32) {
+			c.goAway(0, 0)
+		},
+	} {
+		for _, again := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, " ", again), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var h h2
+					h.serve = func(c *h2conn, stream uint32) {
+						if h.count() <= 1 {
+							fail(c, stream)
+							return
+						}
+						c.ok(stream, "done")
+					}
+					rt := &redoubt.Transport{Base: h.transport(t), Layer: every(time.Second, 3), MaxRequestBuffer: 1 << 10}
+					var content io.Reader = strings.NewReader("order")
+					if !again {
+						content = &body{Reader: content}
+					}
+					if resp := send(t, rt, newRequest(t.Context(), t, "POST", content)); resp.StatusCode != 200 || h.count() != 2 {
+						t.Errorf("status %d after %d requests, want 200 after 2", resp.StatusCode, h.count())
+					}
+				})
+			})
+		}
+	}
+}
+
+// net/http itself repeats a refused stream, with waits that double. A limit on
+// the attempt ends that, and the retry doesn't multiply it.
+func TestTransport_115_RefusedForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := h2{serve: func(c *h2conn, stream uint32) { c.reset(stream, refusedStream) }}
+		rt := &redoubt.Transport{Base: h.transport(t), HeaderTimeout: 5 * time.Second, Layer: every(time.Second, 3)}
+		start := time.Now()
+		_, err := rt.RoundTrip(newRequest(t.Context(), t, "POST", strings.NewReader("order")))
+		var failure *redoubt.SendError
+		if took := time.Since(start); !errors.As(err, &failure) || took > 20*time.Second || h.count() > 20 {
+			t.Errorf("%v after %v and %d requests, want an error within three times 5s", err, took, h.count())
+		}
+	})
+}
+
+// Without any limit of ours net/http gives up by itself; that is one attempt.
+func TestTransport_115_RefusedWithoutLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := h2{serve: func(c *h2conn, stream uint32) { c.reset(stream, refusedStream) }}
+		rt := &redoubt.Transport{Base: h.transport(t)}
+		_, err := rt.RoundTrip(newRequest(t.Context(), t, "POST", strings.NewReader("order")))
+		var failure *redoubt.SendError
+		if !errors.As(err, &failure) || failure.ErrorType() != "http2_refused_stream" || failure.Sent || !failure.Retryable() {
+			t.Errorf("err = %#v, want a refused stream that was not processed", failure)
+		}
+	})
+}
+
+func TestTransport_116_119_StreamErrors(t *testing.T) {
+	for _, tt := range []struct {
+		code      uint32
+		class     string
+		sends     int // of a GET, by us; net/http may add its own
+		throttled bool
+	}{
+		{internalError, "http2_stream_error", 3, false},
+		{enhanceYourCalm, "http2_enhance_your_calm", 3, true},
+		{http11Required, "http2_http_1_1_required", 1, false},
+		{inadequateSecurty, "http2_inadequate_security", 1, false},
+	} {
+		t.Run(tt.class, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := h2{serve: func(c *h2conn, stream uint32) { c.reset(stream, tt.code) }}
+				attempts := 0
+				rt := &redoubt.Transport{
+					Base: h.transport(t), Layer: every(time.Second, 3),
+					Prepare: func(*http.Request) error { attempts++; return nil },
+				}
+				_, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+				var failure *redoubt.SendError
+				if !errors.As(err, &failure) || failure.ErrorType() != tt.class || failure.Throttled() != tt.throttled || attempts != tt.sends {
+					t.Errorf("err = %v after %d attempts, want class %q after %d", err, attempts, tt.class, tt.sends)
+				}
+				// The type is not exported; its shape is what errors.As goes by.
+				var stream http2Error
+				if !errors.As(err, &stream) || stream.Code != tt.code || stream.StreamID == 0 {
+					t.Errorf("err = %v, want a stream error with code %d", err, tt.code)
+				}
+				attempts = 0
+				_, err = rt.RoundTrip(newRequest(t.Context(), t, "POST", strings.NewReader("order")))
+				if err == nil || attempts != 1 {
+					t.Errorf("POST: %v after %d attempts, want an error after 1", err, attempts)
+				}
+			})
+		})
+	}
+}
+
+// net/http answers PROTOCOL_ERROR with another connection, without end and
+// without a pause. A limit on the attempt is all that ends it.
+func TestTransport_119_ProtocolErrorForEver(t *testing.T) {
+	h := h2{serve: func(c *h2conn, stream uint32) { c.reset(stream, protocolError) }}
+	rt := &redoubt.Transport{Base: h.transport(t), HeaderTimeout: 20 * time.Millisecond}
+	_, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+	var failure *redoubt.SendError
+	if !errors.As(err, &failure) || !failure.Timeout() || h.opened() < 2 {
+		t.Errorf("err = %v after %d connections, want a timeout", err, h.opened())
+	}
+}
+
+type http2Error struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (http2Error) Error() string { return "stream error" }
+
+// The connection has gone silent, as behind a router that forgot it. The attempt
+// after a timeout asks for another.
+func TestTransport_117_SilentConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := h2{serve: func(c *h2conn, stream uint32) {
+			if c.n == 1 && stream > 1 {
+				c.mute.Store(true)
+				return
+			}
+			c.ok(stream, "done")
+		}}
+		rt := &redoubt.Transport{Base: h.transport(t), HeaderTimeout: 2 * time.Second, Layer: every(time.Second, 3)}
+		send(t, rt, newRequest(t.Context(), t, "GET", nil))
+		start := time.Now()
+		send(t, rt, newRequest(t.Context(), t, "GET", nil))
+		if took := time.Since(start); h.opened() > 2 || took > 6*time.Second {
+			t.Errorf("answered after %v over %d connections, want the third attempt at the latest to have a new one", took, h.opened())
+		}
+		start = time.Now()
+		send(t, rt, newRequest(t.Context(), t, "GET", nil))
+		if took := time.Since(start); took != 0 {
+			t.Errorf("the next call took %v, want none of that", took)
+		}
+	})
+}
+
+// With NewBase's pings the silent connection is given up even by itself.
+func TestTransport_117_Pings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := h2{serve: func(c *h2conn, stream uint32) {
+			if c.n == 1 {
+				c.mute.Store(true)
+				return
+			}
+			c.ok(stream, "done")
+		}}
+		base := h.transport(t)
+		base.HTTP2 = redoubt.NewBase().HTTP2
+		rt := &redoubt.Transport{Base: base, Layer: every(time.Second, 3)}
+		start := time.Now()
+		send(t, rt, newRequest(t.Context(), t, "GET", nil))
+		if took := time.Since(start); took > 25*time.Second {
+			t.Errorf("took %v, want what pings need: 15s, 5s and a wait of 1s", took)
+		}
+	})
+}
+
+// net/http would have sent the request again, but for its body: that is no
+// failure of the server's.
+func TestTransport_118_UnrewindableBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h h2
+		h.serve = func(c *h2conn, stream uint32) {
+			go func() {
+				time.Sleep(time.Second) // the body has been written
+				c.reset(stream, refusedStream)
+			}()
+		}
+		br := oneFailure()
+		rt := &redoubt.Transport{Base: h.transport(t), Layer: redoubt.Stack{every(time.Second, 3), br}}
+		_, err := rt.RoundTrip(newRequest(t.Context(), t, "PUT", &body{Reader: strings.NewReader("order")}))
+		var failure *redoubt.SendError
+		if !errors.As(err, &failure) || failure.ErrorType() != "request_body" || failure.DependencyFailure() || h.count() != 1 || br.State() != breaker.Closed {
+			t.Errorf("err = %v after %d requests, breaker %v, want the body's fault after 1", err, h.count(), br.State())
+		}
+		if err != nil && !strings.Contains(err.Error(), "GetBody") {
+			t.Errorf("err = %v, want a word on what to do", err)
+		}
+	})
+}
+
+// Discarded responses give their streams and their flow control back: the window
+// of a connection would be used up otherwise.
+func TestTransport_120_DiscardedResponses(t *testing.T) {
+	var n atomic.Int32
+	conns := &redoubttest.Conns{}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("request by %s", r.Proto)
+		}
+		if n.Add(1)%2 == 1 {
+			w.WriteHeader(503)
+			_, _ = w.Write(make([]byte, 1<<20)) // more than is drained
+		}
+	}))
+	server.EnableHTTP2 = true
+	server.Config.ConnState = conns.ConnState
+	server.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 2}
+	server.StartTLS()
+	defer server.Close()
+	base := server.Client().Transport.(*http.Transport)
+	rt := &redoubt.Transport{Base: base, Layer: atOnce(3)}
+	for range 50 {
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", server.URL, nil)
+		if resp := send(t, rt, req); resp.StatusCode != 200 || resp.ProtoMajor != 2 {
+			t.Fatalf("status %d, %s", resp.StatusCode, resp.Proto)
+		}
+	}
+	if opened := conns.Opened(); opened != 1 {
+		t.Errorf("%d connections, want 1", opened)
+	}
+}
+
+func TestTransport_121_GoAwayInTheBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := h2{serve: func(c *h2conn, stream uint32) {
+			c.frame(frameHeaders, flagEndHeaders, stream, []byte{0x88})
+			c.frame(frameData, 0, stream, []byte("begin"))
+			c.goAway(stream, 0)
+			c.close()
+		}}
+		rt := &redoubt.Transport{Base: h.transport(t), Layer: every(time.Second, 3)}
+		resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if string(got) != "begin" || err == nil || h.count() != 1 {
+			t.Errorf("%q, %v after %d requests, want what came, the error and no retry", got, err, h.count())
+		}
+	})
+}
+
+// The stream that is being answered survives GOAWAY.
+func TestTransport_121_GracefulGoAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := h2{serve: func(c *h2conn, stream uint32) {
+			c.frame(frameHeaders, flagEndHeaders, stream, []byte{0x88})
+			c.goAway(stream, 0)
+			c.frame(frameData, flagEnd, stream, []byte("done"))
+		}}
+		rt := &redoubt.Transport{Base: h.transport(t), Layer: every(time.Second, 3)}
+		for range 2 {
+			if got, _ := io.ReadAll(send(t, rt, newRequest(t.Context(), t, "GET", nil)).Body); string(got) != "done" {
+				t.Errorf("body %q", got)
+			}
+		}
+		if h.opened() != 2 {
+			t.Errorf("%d connections, want 2", h.opened())
+		}
+	})
+}
+
+// HTTP/2 over TLS, with everything on: uploads, early answers, cancellation and
+// retries share one connection.
+func TestTransport_HTTP2(t *testing.T) {
+	var n atomic.Int32
+	payload := bytes.Repeat([]byte("upload"), 100<<10)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n.Add(1)%3 == 1 {
+			w.WriteHeader(503) // before the upload is read
+			return
+		}
+		got, err := io.ReadAll(r.Body)
+		if err == nil && !bytes.Equal(got, payload) {
+			t.Errorf("%d bytes arrived, want the same %d", len(got), len(payload))
+		}
+		_, _ = io.WriteString(w, r.Proto)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	rt := &redoubt.Transport{
+		Base: server.Client().Transport, Layer: atOnce(5), HeaderTimeout: 30 * time.Second, MaxResponseBuffer: 1 << 10,
+	}
+	for range 10 {
+		req, _ := http.NewRequestWithContext(t.Context(), "PUT", server.URL, bytes.NewReader(payload))
+		resp := send(t, rt, req)
+		if got, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(got) != "HTTP/2.0" {
+			t.Errorf("status %d, %q", resp.StatusCode, got)
+		}
+	}
+}
+
+// A client of HTTP/2 whose certificate is not trusted does not fall back.
+func TestTransport_HTTP2_UnknownAuthority(t *testing.T) {
+	a := newAuthority(t)
+	server, conns := tlsServer(t, &tls.Config{Certificates: []tls.Certificate{a.certificate(t, nil)}, NextProtos: []string{"h2"}})
+	base := redoubt.NewBase()
+	refused(t, &redoubt.Transport{Base: base, Layer: atOnce(3)}, server.URL, "certificate", conns)
+}
