@@ -241,7 +241,7 @@ func TestSpans(t *testing.T) {
 				}, hang)
 			},
 			want: `
-				#1 redoubt billing internal error(timeout: exceeded 3s: retry: gave up after 1 attempt (cancelled): timeout: exceeded 3s: context deadline exceeded) 0s-3s
+				#1 redoubt billing internal error(timeout: exceeded 3s: retry: gave up after 1 attempt (cancelled): timeout: exceeded 3s) 0s-3s
 				   error.type=timeout redoubt.attempts=1 redoubt.name=billing redoubt.outcome=failure redoubt.retry.stop_reason=cancelled
 				   event redoubt.timeout at 3s: redoubt.limit=3
 				   #2 attempt billing internal error(context deadline exceeded) 0s-3s
