@@ -6,7 +6,6 @@ import (
 
 	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/law"
-	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
 // A Stack is layers around a call, outermost first, and is itself a [Layer]. An
@@ -24,7 +23,17 @@ type Stack []Layer
 // the stack is part of another. If a layer is nil, Do returns an error that says
 // which, and runs nothing.
 func (s Stack) Do(ctx context.Context, call func(context.Context) error) error {
-	return run(ctx, s, call)
+	// As run does, without making a Layer of s, which allocates.
+	if err := law.Args(ctx, call); err != nil {
+		return err
+	}
+	if at := s.missing(); at != "" {
+		return law.Misuse("redoubt: stack%s is nil", at)
+	}
+	if t := s.telemetry(); t.applies(ctx) {
+		return t.record(ctx, s, call)
+	}
+	return s.do(ctx, call)
 }
 
 // do runs call inside of all layers, without telemetry.
@@ -108,11 +117,10 @@ func run(ctx context.Context, layer Layer, call func(context.Context) error) err
 	if err := checkNil(layer); err != nil {
 		return err
 	}
-	t := telemetryOf(layer)
-	if !telemetry.Recording(t.providers()) || telemetry.Active(ctx) {
-		return through(ctx, layer, call)
+	if t := telemetryOf(layer); t.applies(ctx) {
+		return t.record(ctx, layer, call)
 	}
-	return t.record(ctx, layer, call)
+	return through(ctx, layer, call)
 }
 
 // through runs call inside of layer and makes no call of it: a stack would.

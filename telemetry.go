@@ -39,10 +39,15 @@ func (t Telemetry) Do(ctx context.Context, call func(context.Context) error) err
 	if err := law.Args(ctx, call); err != nil {
 		return err
 	}
-	if !telemetry.Recording(t.providers()) || telemetry.Active(ctx) {
-		return call(ctx)
+	if t.applies(ctx) {
+		return t.record(ctx, t, call)
 	}
-	return t.record(ctx, t, call)
+	return call(ctx)
+}
+
+// applies reports whether a call that begins with ctx is to be recorded.
+func (t Telemetry) applies(ctx context.Context) bool {
+	return telemetry.Recording(t.providers()) && !telemetry.Active(ctx)
 }
 
 // Explain tells Check the name of the calls.
@@ -74,9 +79,15 @@ func telemetryOf(layer Layer) Telemetry {
 	case Telemetry:
 		return l
 	case Stack:
-		if len(l) > 0 {
-			return telemetryOf(l[0])
-		}
+		return l.telemetry()
+	}
+	return Telemetry{}
+}
+
+// telemetry returns the Telemetry that s begins with.
+func (s Stack) telemetry() Telemetry {
+	if len(s) > 0 {
+		return telemetryOf(s[0])
 	}
 	return Telemetry{}
 }

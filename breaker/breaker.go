@@ -49,13 +49,12 @@ type Breaker struct {
 	// takes no lock.
 	phase atomic.Pointer[phase]
 
-	mu          sync.Mutex
-	circuit     *gobreaker.TwoStepCircuitBreaker[struct{}]
-	window      window
-	consecutive int64
-	openings    int     // times that probes failed since the circuit was closed
-	flights     flights // calls under way, oldest first, if slowness counts
-	blame       blame   // why gobreaker is about to be asked
+	mu       sync.Mutex
+	circuit  *gobreaker.TwoStepCircuitBreaker[struct{}]
+	window   window  // of all but successes, which the phase counts
+	openings int     // times that probes failed since the circuit was closed
+	flights  flights // calls under way, oldest first, if slowness counts
+	blame    blame   // why gobreaker is about to be asked
 
 	changes   []Transition // made with mu held now
 	queue     []Transition // for the logger and OnTransition
@@ -69,11 +68,12 @@ type phase struct {
 	generation uint64
 	until      time.Time  // Open and not forced: when it becomes half-open
 	refusal    *OpenError // unless Closed
+	successes  *successes // if Closed and not forced
 }
 
 // over reports whether the cooldown is over.
 func (p *phase) over() bool {
-	return p.state == Open && !p.forced && !time.Now().Before(p.until)
+	return p.state == Open && !p.forced && time.Until(p.until) <= 0 // at half the price of time.Now
 }
 
 // blame is what brings about a state change.
@@ -99,7 +99,7 @@ func newBreaker(config Config, key string) *Breaker {
 	b.phase.Store(&phase{})
 	if b.err == nil {
 		b.window = newWindow(config.Window, config.Buckets)
-		b.circuit = b.newCircuit()
+		b.phase.Store(b.closedPhase())
 	}
 	return b
 }
@@ -109,6 +109,15 @@ func invalid(err error) *Breaker {
 	b := &Breaker{err: err}
 	b.phase.Store(&phase{})
 	return b
+}
+
+// machine returns gobreaker's state machine, made when something fails for the
+// first time: before that it would only take memory, 330 bytes for each breaker.
+func (b *Breaker) machine() *gobreaker.TwoStepCircuitBreaker[struct{}] {
+	if b.circuit == nil {
+		b.circuit = b.newCircuit()
+	}
+	return b.circuit
 }
 
 // newCircuit returns gobreaker's state machine. It decides when the state
@@ -200,7 +209,7 @@ func (b *Breaker) admitLocked(ctx context.Context) (ticket, error) {
 		b.unlock(ctx)
 		return b.admit(ctx) // as it is now: open or forced
 	}
-	done, err := b.circuit.Allow()
+	done, err := b.machine().Allow()
 	if err != nil {
 		b.unlock(ctx)
 		return b.refuse(ctx, p)
@@ -214,7 +223,7 @@ func (b *Breaker) admitLocked(ctx context.Context) (ticket, error) {
 // poll makes an open circuit half-open if its cooldown is over.
 func (b *Breaker) poll() {
 	if b.phase.Load().over() {
-		b.circuit.State()
+		b.machine().State()
 	}
 }
 
@@ -240,7 +249,11 @@ func (b *Breaker) refuse(ctx context.Context, p *phase) (ticket, error) {
 
 // settle counts the outcome of an admitted call.
 func (b *Breaker) settle(ctx context.Context, t ticket, o Outcome, err error) {
-	if t.phase == nil {
+	switch {
+	case t.phase == nil:
+		return
+	case o == Success && t.flight == nil:
+		t.phase.successes.add(b.now) // counts for nothing if the phase is over
 		return
 	}
 	why := blame{err: err}
@@ -279,13 +292,13 @@ func (b *Breaker) count(t ticket, o Outcome, why blame) {
 	if o == Ignored {
 		return
 	}
-	b.window.add(b.now(), o)
-	switch o {
-	case Success:
-		b.consecutive = 0
+	if o == Success {
+		t.phase.successes.add(b.now)
 		return
-	case Failure:
-		b.consecutive++
+	}
+	b.window.add(b.now(), o)
+	if o == Failure {
+		t.phase.successes.failed.Add(1)
 	}
 	b.judge(why)
 }
@@ -297,7 +310,7 @@ func (b *Breaker) worsen(f *flight, why blame) {
 		return
 	}
 	b.window.worsen(b.now(), f.judged)
-	b.consecutive++
+	f.phase.successes.failed.Add(1)
 	b.judge(why)
 }
 
@@ -305,7 +318,7 @@ func (b *Breaker) worsen(f *flight, why blame) {
 func (b *Breaker) judge(why blame) {
 	why.counts = b.counts(b.now())
 	why.reason = b.config.verdict(why.counts)
-	if done, refused := b.circuit.Allow(); refused == nil {
+	if done, refused := b.machine().Allow(); refused == nil {
 		b.tell(done, Failure, why)
 	}
 }
@@ -358,7 +371,15 @@ func (b *Breaker) halfOpened() {
 
 func (b *Breaker) closed(why blame) {
 	b.openings = 0
-	b.begin(&phase{state: Closed}, why, 0)
+	b.begin(b.closedPhase(), why, 0)
+}
+
+func (b *Breaker) closedPhase() *phase {
+	s := &successes{}
+	if b.config.Window > 0 {
+		s.step, s.first = b.window.step, make(steps, b.config.Buckets)
+	}
+	return &phase{state: Closed, successes: s}
 }
 
 func (b *Breaker) begin(p *phase, why blame, cooldown time.Duration) {
@@ -368,7 +389,6 @@ func (b *Breaker) begin(p *phase, why blame, cooldown time.Duration) {
 		p.refusal.generation = p.generation
 	}
 	b.window.clear()
-	b.consecutive = 0
 	b.phase.Store(p)
 	b.changes = append(b.changes, Transition{
 		Name:       b.config.Name,
@@ -413,7 +433,9 @@ func (b *Breaker) Counts() Counts {
 
 func (b *Breaker) counts(now time.Duration) Counts {
 	counts := b.window.counts(now)
-	counts.Consecutive = b.consecutive
+	if s := b.phase.Load().successes; s != nil {
+		counts.Successes, counts.Consecutive = s.sum(now), s.failed.Load()
+	}
 	return counts
 }
 
@@ -454,7 +476,7 @@ func (b *Breaker) Reset() {
 	}
 	b.mu.Lock()
 	defer b.unlock(context.Background())
-	b.circuit = b.newCircuit()
+	b.circuit = nil
 	b.closed(blame{reason: ReasonReset})
 }
 

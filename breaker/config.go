@@ -245,7 +245,7 @@ func DefaultClassify(err error) Outcome {
 }
 
 // outcome judges a call that has returned. ctx is the caller's.
-func (c Config) outcome(ctx context.Context, err error) Outcome {
+func (c *Config) outcome(ctx context.Context, err error) Outcome {
 	if err != nil && law.CallerGaveUp(ctx) {
 		return Ignored
 	}

@@ -54,17 +54,23 @@ func subtract(c *Counts, old Counts) {
 // safe for concurrent use.
 type window struct {
 	step    time.Duration
-	buckets []Counts
-	newest  int64 // number of the step that the newest bucket counts
+	span    int64    // number of steps
+	buckets []Counts // nil until something is counted: most breakers see no failure
+	newest  int64    // number of the step that the newest bucket counts
 	sum     Counts
 }
 
 func newWindow(span time.Duration, buckets int) window {
-	return window{step: max(1, span/time.Duration(buckets)), buckets: make([]Counts, buckets)}
+	return window{step: max(1, span/time.Duration(buckets)), span: int64(buckets)}
 }
 
 // bucket returns the bucket of a step.
-func (w *window) bucket(step int64) *Counts { return &w.buckets[step%int64(len(w.buckets))] }
+func (w *window) bucket(step int64) *Counts {
+	if w.buckets == nil {
+		w.buckets = make([]Counts, w.span)
+	}
+	return &w.buckets[step%w.span]
+}
 
 // add counts o at the time now, which is a duration since some fixed moment.
 func (w *window) add(now time.Duration, o Outcome) {
@@ -79,7 +85,7 @@ func (w *window) add(now time.Duration, o Outcome) {
 func (w *window) worsen(now, then time.Duration) {
 	w.roll(now)
 	step := int64(then / w.step)
-	if w.newest-step >= int64(len(w.buckets)) {
+	if w.newest-step >= w.span {
 		w.add(now, Failure)
 		return
 	}
@@ -99,10 +105,13 @@ func (w *window) counts(now time.Duration) Counts {
 // goes back drops none.
 func (w *window) roll(now time.Duration) {
 	step := int64(now / w.step)
-	if step-w.newest >= int64(len(w.buckets)) {
+	if step-w.newest >= w.span {
 		w.clear()
 		w.newest = step
 		return
+	}
+	if w.buckets == nil {
+		w.newest = max(w.newest, step)
 	}
 	for w.newest < step {
 		w.newest++
