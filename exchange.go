@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/redoubt-go/redoubt/internal/law"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -83,15 +82,7 @@ func (x *exchange) layer() (Layer, error) {
 	if layer == nil {
 		return Stack(nil), nil
 	}
-	if isNil(layer) {
-		return nil, errNilLayer
-	}
-	if s, ok := layer.(Stack); ok {
-		if at := s.missing(); at != "" {
-			return nil, law.Misuse("redoubt: stack%s is nil", at)
-		}
-	}
-	return layer, nil
+	return layer, checkNil(layer)
 }
 
 // result turns the layers' verdict into RoundTrip's results.
