@@ -27,6 +27,10 @@ lint: ## lint every module
 fmt: ## format every file
 	@lint=$(golangci-lint) && $$lint fmt
 
+.PHONY: bench
+bench: ## measure against rivals and print the goals, in two minutes
+	cd bench && $(GO) run ./goals
+
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (10s, or a count such as 10000x)
 	FUZZTIME=$(FUZZTIME) .ci/fuzz

@@ -1,0 +1,108 @@
+package bench
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+
+	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/retry"
+	"github.com/redoubt-go/redoubt/timeout"
+)
+
+// BenchmarkPromptness reports how long after its caller's cancellation a call
+// returns, as a distribution: what=wait cancels the wait between two attempts,
+// what=call the call itself. impl=floor is a goroutine that waits for nothing
+// but its context.
+func BenchmarkPromptness(b *testing.B) {
+	for _, s := range promptness {
+		b.Run(s.name, func(b *testing.B) {
+			took := make([]time.Duration, 0, b.N)
+			op := s.wrap(s.callee)
+			for range b.N {
+				took = append(took, cancelled(op))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(percentile(took, .50)), "p50-ns")
+			b.ReportMetric(float64(percentile(took, .99)), "p99-ns")
+			b.ReportMetric(float64(took[len(took)-1]), "max-ns")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+var promptness = []struct {
+	name   string
+	wrap   wrapper
+	callee func(context.Context) error
+}{
+	{"impl=redoubt/what=wait", patientStack, failing},
+	{"impl=failsafe/what=wait", func(call func(context.Context) error) func(context.Context) error {
+		return failsafeCall(failsafe.With[any](failsafeRetryPolicy(time.Minute/2)), call)
+	}, failing},
+	{"impl=floor/what=wait", waiting, failing},
+	{"impl=redoubt/what=call", patientStack, hanging},
+	{"impl=floor/what=call", func(call func(context.Context) error) func(context.Context) error { return call }, hanging},
+}
+
+func TestPromptness(t *testing.T) {
+	for _, s := range promptness {
+		op := s.wrap(s.callee)
+		var took []time.Duration
+		for range 5 {
+			took = append(took, cancelled(op))
+		}
+		// Once in five, since the machine may be busy with something else.
+		if got := slices.Min(took); got > time.Second {
+			t.Errorf("%s: returned %v after cancellation", s.name, got)
+		}
+	}
+}
+
+func failing(context.Context) error { return errDown }
+
+func hanging(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func patientStack(call func(context.Context) error) func(context.Context) error {
+	stack := redoubt.Stack{
+		timeout.Limit(time.Hour),
+		retry.Policy{MaxAttempts: attempts, Backoff: retry.Constant(time.Minute)},
+		breaker.New(breaker.Config{Name: "bench", Consecutive: 1 << 30}),
+	}
+	return func(ctx context.Context) error { return stack.Do(ctx, call) }
+}
+
+func waiting(call func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_ = call(ctx)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+}
+
+// cancelled returns how long op takes to return once it is cancelled, when it
+// has been given the time to fall asleep.
+func cancelled(op func(context.Context) error) time.Duration {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	returned := make(chan time.Time)
+	go func() {
+		_ = op(ctx)
+		returned <- time.Now()
+	}()
+	time.Sleep(50 * time.Microsecond)
+	start := time.Now()
+	cancel()
+	return (<-returned).Sub(start)
+}
+
+func percentile(sorted []time.Duration, p float64) time.Duration {
+	return sorted[int(p*float64(len(sorted)-1))]
+}
