@@ -1,0 +1,50 @@
+package runcmd
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+func TestQuote(t *testing.T) {
+	for _, tt := range []struct{ word, want string }{
+		{"", "''"},
+		{"./a-b_c.d", "./a-b_c.d"},
+		{"a b", "'a b'"},
+		{"it's", `'it'\''s'`},
+		{"$(x)", "'$(x)'"},
+		{"~", "'~'"},
+		{"ä", "'ä'"},
+		{"a\nb\x1b[2J", `$'a\nb\033[2J'`},
+		{"\xff'\\", `$'\377\'\\'`},
+	} {
+		if got := quoteWord(tt.word); got != tt.want {
+			t.Errorf("quoteWord(%q) = %s, want %s", tt.word, got, tt.want)
+		}
+	}
+}
+
+// FuzzQuote asks a shell.
+func FuzzQuote(f *testing.F) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		f.Skip("there is no bash to ask")
+	}
+	for _, s := range []string{"", "a b", "it's", "a\nb", "\xff", "-n", "!!", "\x7f", "€\u202e"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if strings.ContainsRune(s, 0) {
+			t.Skip("no argument holds a NUL")
+		}
+		quoted := quote([]string{s, "end"})
+		if strings.ContainsFunc(quoted, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Fatalf("%q can't be printed", quoted)
+		}
+		out, err := exec.Command(bash, "-c", `printf '%s\0' `+quoted).Output()
+		if err != nil || string(out) != s+"\x00end\x00" {
+			t.Fatalf("%s is read as %q, %v; want %q", quoted, out, err, s)
+		}
+	})
+}

@@ -1,0 +1,43 @@
+// Command redoubt guards commands that talk to things which fail.
+//
+//	redoubt run -- COMMAND…     repeat a command until it succeeds
+//	redoubt hg URL DEST         make a Mercurial working copy, whatever fails
+//
+// Every command has a --help with examples and exit codes. redoubt is made of
+// the packages of github.com/redoubt-go/redoubt, as any program can be.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/exit"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/proc"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/tracing"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main but for the exit.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := proc.Notify(context.Background())
+	defer stop()
+	ctx, flush, err := tracing.Start(ctx, stderr)
+	if err != nil {
+		fmt.Fprintf(stderr, "redoubt: %v\n", err)
+		return exit.Usage
+	}
+	defer flush()
+
+	root := newRoot(stdout, stderr)
+	root.SetArgs(args)
+	err = root.ExecuteContext(ctx)
+	if err != nil && err.Error() != "" {
+		fmt.Fprintf(stderr, "redoubt: %v\n", err)
+	}
+	return exit.Code(err)
+}
