@@ -1,0 +1,214 @@
+package hg
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redoubt-go/redoubt/breaker/shared"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/checkout"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/failure"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/lock"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/mercurial"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/remote"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/report"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/store"
+)
+
+// A BudgetError says that a run took longer than it may.
+type BudgetError struct{ Budget time.Duration }
+
+// Error tells the budget.
+func (e *BudgetError) Error() string { return fmt.Sprintf("the budget of %v is used up", e.Budget) }
+
+// Timeout reports true.
+func (e *BudgetError) Timeout() bool { return true }
+
+// Run makes the working copy. What happens goes into rep, the result too, and
+// what hg says to stderr, which may be nil. An error is a *failure.Error.
+func Run(ctx context.Context, o Options, rep *report.Report, stderr io.Writer) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Budget, &BudgetError{o.Budget})
+	defer cancel()
+	rep.Edit(func(res *report.Result) {
+		res.URL, res.Dest, res.Asked, res.Verify = o.Primary.String(), o.Dest, o.Revision.String(), string(o.Verify)
+	})
+	err := run(ctx, o, rep, stderr)
+	if err == nil {
+		return nil
+	}
+	return failure.Of(ctx, err)
+}
+
+func run(ctx context.Context, o Options, rep *report.Report, stderr io.Writer) error {
+	id := rand.Text()
+	hg, err := mercurial.New(mercurial.Config{
+		Path: o.HgPath, LockWait: o.LockWait, UserConfig: o.UserConfig, Run: id, Stderr: stderr,
+	})
+	if err != nil {
+		return err
+	}
+	defer hg.Close()
+	r := &runner{Options: o, hg: hg, report: rep, id: id}
+	r.connect()
+	defer r.disconnect()
+	if err := r.version(ctx); err != nil {
+		return err
+	}
+	if err := r.lockDest(ctx); err != nil {
+		return err
+	}
+	defer r.dest.Release()
+	return r.make(ctx)
+}
+
+// runner is a run under way.
+type runner struct {
+	Options
+
+	hg      *mercurial.Hg
+	report  *report.Report
+	id      string
+	remotes []*remote.Remote // the primary last
+	breaker map[string]*shared.Breaker
+	plain   bool // without bundles, as one was bad
+
+	dest *lock.Lock
+}
+
+// lockDest takes the lock of the destination, beside which it makes the
+// directories that lead there, and clears away what a killed run left.
+func (r *runner) lockDest(ctx context.Context) error {
+	r.report.Phase("lock")
+	if resolved, err := filepath.EvalSymlinks(r.Dest); err == nil {
+		r.Dest = resolved
+	}
+	if err := os.MkdirAll(filepath.Dir(r.Dest), 0o777); err != nil {
+		return failure.New(failure.Disk, "%w", err)
+	}
+	l, err := r.lock(ctx, r.Dest+".lock", lock.Exclusive, true)
+	if err != nil {
+		return err
+	}
+	r.dest = l
+	return nil
+}
+
+// lock takes a lock, saying whom it waits for. What children the last holder
+// left are ended: it can't do that itself any more.
+func (r *runner) lock(ctx context.Context, path string, mode lock.Mode, remove bool) (*lock.Lock, error) {
+	host, _ := os.Hostname()
+	l, err := lock.Acquire(ctx, lock.Request{
+		Path: path, Mode: mode, Wait: r.LockWait, Remove: remove,
+		Self: lock.Holder{PID: os.Getpid(), Host: host, Start: time.Now(), What: "redoubt hg " + r.Primary.String(), Run: r.id},
+		Waiting: func(h lock.Holder) {
+			r.report.Step("waiting for %s, held by %v", path, h)
+		},
+	})
+	if err != nil {
+		if errors.Is(err, os.ErrPermission) {
+			return nil, failure.New(failure.Disk, "%w", err)
+		}
+		return nil, err
+	}
+	if n := mercurial.EndLeft(l.Left.Run); n > 0 {
+		r.report.Repaired("%d processes of a run that was killed were still alive", n)
+	}
+	return l, nil
+}
+
+// temps returns what runs left beside path: nobody else can be using it while we
+// hold the lock.
+func temps(path string) []string {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return nil
+	}
+	var found []string
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), filepath.Base(path)+tempInfix) {
+			found = append(found, filepath.Join(filepath.Dir(path), entry.Name()))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+const tempInfix = ".tmp-"
+
+// newTemp returns a name for what is to become the destination.
+func (r *runner) newTemp() string { return r.Dest + tempInfix + r.id[:8] }
+
+// make does all the work under the destination's lock.
+func (r *runner) make(ctx context.Context) error {
+	r.report.Phase("look")
+	info, err := checkout.Inspect(r.Dest)
+	if err != nil {
+		return failure.New(failure.Disk, "%w", err)
+	}
+	if info.Kind == checkout.Strange && !r.Replace {
+		return failure.New(failure.Refused, "%s is %s, use --replace to lose it", r.Dest, info.What)
+	}
+	revision, err := r.resolve(ctx)
+	if err != nil {
+		return err
+	}
+	storeDir, err := r.storeOf(info)
+	if err != nil {
+		return err
+	}
+	var node string
+	if storeDir != "" {
+		node, err = r.pooled(ctx, storeDir, info, revision)
+	} else {
+		node, err = r.own(ctx, info, revision)
+	}
+	if err != nil {
+		return err
+	}
+	r.report.Edit(func(res *report.Result) { res.Got = node })
+	return nil
+}
+
+// storeOf returns the shared store that the destination uses, or is to use, ""
+// if it has its own.
+func (r *runner) storeOf(info checkout.Info) (string, error) {
+	wanted := ""
+	if r.ShareBase != "" {
+		wanted = filepath.Join(r.ShareBase, store.Name(r.Primary))
+	}
+	if info.Kind != checkout.Repository || info.Store == wanted {
+		return wanted, nil
+	}
+	if wanted == "" {
+		return info.Store, nil
+	}
+	if r.Replace {
+		return wanted, nil
+	}
+	has := "a store of its own"
+	if info.Store != "" {
+		has = "the store " + info.Store
+	}
+	return "", failure.New(failure.Refused, "%s has %s, not %s, use --replace to build it anew", r.Dest, has, wanted)
+}
+
+// version looks at hg's version, and so whether there is an hg that works,
+// before anything is touched.
+func (r *runner) version(ctx context.Context) error {
+	version, warning, err := r.hg.Version(ctx)
+	if err != nil {
+		return err
+	}
+	if warning != "" {
+		r.report.Warn("%s", warning)
+	}
+	r.report.Detail("Mercurial %s", version)
+	return nil
+}
