@@ -1,0 +1,34 @@
+// Package scenario is the data of a load test: how much load, what the
+// dependency is, what goes wrong with it and when, and what good middleware
+// should reach.
+//
+// [Catalogue] has the scenarios that come with the command, and [Parse] reads
+// those that users write:
+//
+//	name: flaky-friday
+//	title: every fifth answer is a 503 for seven seconds
+//	rate: 200                  # requests a second, in an open loop
+//	duration: 20s
+//	service: {time: 5ms, slots: 8, queue: 100}
+//	faults:
+//	  - during: {from: 5s, to: 12s}
+//	    chance: 0.2
+//	    per: arrival           # or request, connection, window
+//	    status: {code: 503, retry-after: 1s}
+//	targets:
+//	  - useful@fault >= bare + 15
+//
+// A fault has exactly one effect, named as in package faults: status,
+// rate-limit, delay, work, reset, lost-answer, refuse, no-host, black-hole,
+// freeze, truncate, drip, bandwidth or hangup.
+//
+// Times that vary are written {uniform: [1ms, 5ms]}, {exponential: 5ms},
+// {lognormal: {median: 5ms, sigma: 0.5}} or, for effects with a window,
+// {ramp: [205ms, 5ms]}.
+//
+// # Arrivals
+//
+// Even arrivals, the default, come at equal distances, each put off by a drawn
+// bit of at most a tenth of the distance and a millisecond, so that no two
+// events of a run in virtual time coincide. Poisson arrivals come at random.
+package scenario
