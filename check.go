@@ -100,13 +100,37 @@ func (c *checker) retry(layer explain.Facts, outside []explain.Facts) {
 	}
 }
 
-// breaker finds a window in which slow failures never meet.
+// breaker finds a window in which slow failures never meet, and probes that are
+// judged before they can have ended.
 func (c *checker) breaker(layer explain.Facts, inside []explain.Facts) {
-	attempt, ok := limit(inside)
-	if ok && layer.Window > 0 && layer.Window <= attempt {
-		c.find("breaker %q: Window %v is not longer than the timeout.Limit(%v) inside of it, so that calls that time out may never trip it",
-			layer.Name, layer.Window, attempt)
+	longest := longestCall(inside)
+	if longest == 0 {
+		return
 	}
+	if layer.Window > 0 && layer.Window <= longest {
+		c.find("breaker %q: Window %v is not longer than the %v that a call inside of it may take, so that calls that time out may never trip it",
+			layer.Name, layer.Window, longest)
+	}
+	if layer.ProbeTimeout > 0 && layer.ProbeTimeout < longest {
+		c.find("breaker %q: ProbeTimeout %v is shorter than the %v that a call inside of it may take, so that a slow probe fails though it succeeds",
+			layer.Name, layer.ProbeTimeout, longest)
+	}
+}
+
+// longestCall returns how long a call may take in the layers, the waits between
+// attempts not counted, or 0 if nothing bounds it.
+func longestCall(layers []explain.Facts) time.Duration {
+	if len(layers) == 0 {
+		return 0
+	}
+	inside := longestCall(layers[1:])
+	switch layer := layers[0]; {
+	case layer.Kind == explain.Timeout && layer.Limit > 0 && (inside == 0 || layer.Limit < inside):
+		return layer.Limit
+	case layer.Kind == explain.Retry:
+		return inside * time.Duration(layer.MaxAttempts)
+	}
+	return inside
 }
 
 // limit returns the shortest time limit among layers.

@@ -30,8 +30,12 @@ func TestCheck(t *testing.T) {
 		never      = " can never expire first"
 	)
 	tooShort := func(name, window, limit string) string {
-		return `redoubt: breaker "` + name + `": Window ` + window + " is not longer than the timeout.Limit(" + limit +
-			") inside of it, so that calls that time out may never trip it"
+		return `redoubt: breaker "` + name + `": Window ` + window + " is not longer than the " + limit +
+			" that a call inside of it may take, so that calls that time out may never trip it"
+	}
+	tooSoon := func(name, limit string) string {
+		return `redoubt: breaker "` + name + `": ProbeTimeout 10s is shorter than the ` + limit +
+			" that a call inside of it may take, so that a slow probe fails though it succeeds"
 	}
 	tests := []struct {
 		name  string
@@ -106,10 +110,16 @@ func TestCheck(t *testing.T) {
 		{"window against the shortest limit", redoubt.Stack{window(2 * s), limit(3 * s), limit(s)}, nil},
 		{"limit outside", redoubt.Stack{limit(2 * s), window(s)}, nil},
 		{"no limit", redoubt.Stack{window(s), limit(0)}, nil},
-		{"no ratio rule", redoubt.Stack{consecutive, limit(time.Hour)}, nil},
+		{"no ratio rule", redoubt.Stack{consecutive, limit(10 * s)}, nil},
 		{"default window", redoubt.Stack{breaker.New(breaker.Config{Name: "billing"}), limit(10 * s)}, []string{tooShort("billing", "10s", "10s")}},
-		{"group", redoubt.Stack{group(breaker.Config{Name: "hosts"}), limit(time.Minute)}, []string{tooShort("hosts", "10s", "1m0s")}},
-		{"in nested stacks", redoubt.Stack{redoubt.Stack{window(s)}, redoubt.Stack{retry.Policy{}, limit(2 * s)}}, []string{tooShort("billing", "1s", "2s")}},
+		{"group", redoubt.Stack{group(breaker.Config{Name: "hosts"}), limit(time.Minute)}, []string{tooShort("hosts", "10s", "1m0s"), tooSoon("hosts", "1m0s")}},
+		{"in nested stacks", redoubt.Stack{redoubt.Stack{window(s)}, redoubt.Stack{retry.Policy{}, limit(2 * s)}}, []string{tooShort("billing", "1s", "6s")}},
+
+		{"window shorter than attempts together", redoubt.Stack{window(3 * s), retry.Policy{}, limit(s)}, []string{tooShort("billing", "3s", "3s")}},
+		{"attempts together are bounded", redoubt.Stack{window(3 * s), limit(2 * s), retry.Policy{}, limit(s)}, nil},
+
+		// Probes.
+		{"probes judged too soon", redoubt.Stack{consecutive, limit(11 * s)}, []string{tooSoon("billing", "11s")}},
 
 		// All at once, in the order of the stack: first what is wrong with
 		// the layers, then what is wrong with their order.
@@ -118,7 +128,7 @@ func TestCheck(t *testing.T) {
 		}, []string{
 			"redoubt: stack[2] is nil",
 			"timeout: Limit is -1s, must not be negative",
-			tooShort("billing", "1s", "2s"),
+			tooShort("billing", "1s", "6s"),
 			twoRetries,
 			"redoubt: timeout.Limit(2s) inside of timeout.Limit(1s)" + never,
 		}},

@@ -1,7 +1,6 @@
 package redoubt
 
 import (
-	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -17,6 +16,7 @@ const (
 	DefaultHeaderTimeout      = 10 * time.Second
 	DefaultBreakerWindow      = 30 * time.Second
 	DefaultBreakerConsecutive = 20
+	DefaultCallerDeadline     = time.Second
 )
 
 // A ClientConfig is what [NewClient] assembles a client of, outermost first. An
@@ -44,7 +44,8 @@ type ClientConfig struct {
 	// with the client's name and two rules: half of the calls of the last
 	// DefaultBreakerWindow failed, which must be longer than an attempt; or
 	// DefaultBreakerConsecutive failed in a row, so that a busy client need
-	// not wait until an outage fills half of the window.
+	// not wait until an outage fills half of the window. A request whose own
+	// deadline passed after DefaultCallerDeadline or more counts as failed.
 	Breaker breaker.Config
 
 	// Transport has everything else. It begins with the client's name, a
@@ -91,6 +92,8 @@ func NewClient(name string, options ...Option) *http.Client {
 			Window:       DefaultBreakerWindow,
 			FailureRatio: breaker.DefaultFailureRatio,
 			Consecutive:  DefaultBreakerConsecutive,
+
+			CallerDeadline: DefaultCallerDeadline,
 		},
 		Transport: &Transport{Name: name, HeaderTimeout: DefaultHeaderTimeout, Base: NewBase()},
 	}
@@ -113,9 +116,6 @@ func NewClient(name string, options ...Option) *http.Client {
 func (c *ClientConfig) stack() Stack {
 	if c.Retry.Budget == nil && c.Retry.Budgets == nil {
 		c.Retry.Budgets = retry.NewBudgetGroup(retry.BudgetGroupConfig{Budget: c.Budget, Key: Host})
-	}
-	if c.Retry.Retryable == nil {
-		c.Retry.Retryable = func(err error) bool { return !errors.Is(err, breaker.ErrOpen) }
 	}
 	return Stack{
 		timeout.Limit(c.Limit),

@@ -51,7 +51,7 @@ func ExampleStack() {
 	// Output:
 	// a limit for the whole call:
 	// attempt 1
-	// timeout: exceeded 20ms: retry: gave up after 1 attempt (cancelled): timeout: exceeded 20ms
+	// retry: gave up after 1 attempt (time is up): timeout: exceeded 20ms
 	// a limit for each attempt:
 	// attempt 1
 	// attempt 2
@@ -69,7 +69,7 @@ func ExampleCheck() {
 	fmt.Println(redoubt.Check(stack))
 	// Output:
 	// retry: MaxAttempts is -1, must not be negative
-	// redoubt: breaker "billing": Window 1s is not longer than the timeout.Limit(5s) inside of it, so that calls that time out may never trip it
+	// redoubt: breaker "billing": Window 1s is not longer than the 5s that a call inside of it may take, so that calls that time out may never trip it
 	// redoubt: timeout.Limit(5s) inside of timeout.Limit(1s) can never expire first
 }
 

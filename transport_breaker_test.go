@@ -173,13 +173,15 @@ func TestTransport_101_CancelledProbe(t *testing.T) {
 func TestTransport_102_OpenBreakerInsideARetry(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
+		policy   retry.Policy
 		deadline time.Duration // 0 is none
 		took     time.Duration
 		requests int
 	}{
-		{"no deadline", 0, 0, 0},
-		{"deadline before it reopens", 30 * time.Second, 0, 0},
-		{"deadline after it reopens", 5 * time.Minute, time.Minute, 1},
+		{"no waiting", every(time.Second, 3), 5 * time.Minute, 0, 0},
+		{"no deadline", awaiting(every(time.Second, 3)), 0, 0, 0},
+		{"deadline before it reopens", awaiting(every(time.Second, 3)), 30 * time.Second, 0, 0},
+		{"deadline after it reopens", awaiting(every(time.Second, 3)), 5 * time.Minute, time.Minute, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var l log
@@ -192,7 +194,7 @@ func TestTransport_102_OpenBreakerInsideARetry(t *testing.T) {
 					ctx, cancel = context.WithTimeout(ctx, tt.deadline)
 					defer cancel()
 				}
-				rt := &redoubt.Transport{Base: s.Transport, Layer: redoubt.Stack{every(time.Second, 3), br}}
+				rt := &redoubt.Transport{Base: s.Transport, Layer: redoubt.Stack{tt.policy, br}}
 				start := time.Now()
 				resp, err := rt.RoundTrip(newRequest(ctx, t, "POST", strings.NewReader("order")))
 				if err == nil {

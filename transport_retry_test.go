@@ -110,7 +110,7 @@ func TestTransport_005_NothingWasSent(t *testing.T) {
 			_ = b.Do(t.Context(), func(context.Context) error { return io.EOF })
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			rt := &redoubt.Transport{Base: s.Transport, Layer: redoubt.Stack{every(time.Second, 4), b}}
+			rt := &redoubt.Transport{Base: s.Transport, Layer: redoubt.Stack{awaiting(every(time.Second, 4)), b}}
 			resp := send(t, rt, newRequest(ctx, t, "POST", strings.NewReader("order")))
 			if resp.StatusCode != http.StatusOK || l.count() != 1 {
 				t.Errorf("status %d after %d requests", resp.StatusCode, l.count())

@@ -26,6 +26,12 @@ func every(wait time.Duration, attempts int) retry.Policy {
 	return retry.Policy{MaxAttempts: attempts, Backoff: retry.Constant(wait)}
 }
 
+// awaiting returns p such that it waits for an open breaker.
+func awaiting(p retry.Policy) retry.Policy {
+	p.AwaitRefusals = true
+	return p
+}
+
 // atOnce returns a retry layer that doesn't wait, for tests on real sockets.
 func atOnce(attempts int) retry.Policy {
 	return retry.Policy{MaxAttempts: attempts, Backoff: func() backoff.BackOff { return &backoff.ZeroBackOff{} }}

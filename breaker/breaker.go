@@ -168,8 +168,16 @@ func (b *Breaker) Do(ctx context.Context, call func(context.Context) error) erro
 	// A call that panics or exits its goroutine leaves these as they are.
 	outcome, cause := Failure, errNoReturn
 	defer func() { b.settle(ctx, t, outcome, cause) }()
+	var start time.Duration
+	if b.config.CallerDeadline > 0 {
+		start = b.now()
+	}
 	cause = call(ctx)
-	outcome = b.config.outcome(ctx, cause)
+	var ran time.Duration
+	if cause != nil && b.config.CallerDeadline > 0 {
+		ran = b.now() - start
+	}
+	outcome = b.config.outcome(ctx, cause, ran)
 	return cause
 }
 
@@ -501,7 +509,7 @@ func (b *Breaker) Explain() explain.Facts {
 }
 
 func (c Config) explain() explain.Facts {
-	facts := explain.Facts{Kind: explain.Breaker, Name: c.Name, SlowCall: c.SlowCall}
+	facts := explain.Facts{Kind: explain.Breaker, Name: c.Name, SlowCall: c.SlowCall, ProbeTimeout: c.ProbeTimeout}
 	if c.FailureRatio > 0 || c.SlowRatio > 0 {
 		facts.Window = c.Window
 	}

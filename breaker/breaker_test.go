@@ -790,3 +790,37 @@ func route(list []Transition) string {
 	}
 	return string(s[min(1, len(s)):])
 }
+
+// TestBreaker_CallerDeadline: callers who got no answer before their own
+// deadlines open the circuit, if the breaker is told so and they were patient.
+func TestBreaker_CallerDeadline(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		counted  time.Duration // Config.CallerDeadline
+		deadline time.Duration
+		cancel   bool
+		want     State
+	}{
+		{"not asked for", 0, time.Minute, false, Closed},
+		{"patient enough", time.Second, time.Second, false, Open},
+		{"too impatient", time.Second, time.Second - 1, false, Closed},
+		{"cancelled", time.Second, time.Minute, true, Closed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := New(Config{Name: "billing", Consecutive: 3, CallerDeadline: tt.counted})
+				for range 3 {
+					ctx, cancel := context.WithTimeout(t.Context(), tt.deadline)
+					if tt.cancel {
+						time.AfterFunc(tt.deadline/2, cancel)
+					}
+					_ = b.Do(ctx, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+					cancel()
+				}
+				if got := b.State(); got != tt.want {
+					t.Errorf("after three hangs the circuit is %v, want %v", got, tt.want)
+				}
+			})
+		})
+	}
+}

@@ -61,6 +61,13 @@ type Config struct {
 	// slowness does not count.
 	SlowCall time.Duration
 
+	// CallerDeadline makes a call that fails because its caller's own deadline
+	// passed a failure, if it had been running for this long. A caller who
+	// leaves after a millisecond says nothing about the dependency; callers
+	// who got no answer in a second do. Zero means that the call is ignored,
+	// as one that the caller cancelled always is.
+	CallerDeadline time.Duration
+
 	// SlowRatio is the share of slow calls at which the breaker opens, from
 	// (0, 1]. It needs SlowCall; if SlowCall is given, zero means 1.
 	SlowRatio float64
@@ -177,6 +184,8 @@ func (c Config) check() error {
 		return bad("FailureRatio", c.FailureRatio, "from 0 to 1")
 	case c.SlowCall < 0:
 		return bad("SlowCall", c.SlowCall, "zero or positive")
+	case c.CallerDeadline < 0:
+		return bad("CallerDeadline", c.CallerDeadline, "zero or positive")
 	case !(c.SlowRatio >= 0 && c.SlowRatio <= 1):
 		return bad("SlowRatio", c.SlowRatio, "from 0 to 1")
 	case c.SlowRatio > 0 && c.SlowCall == 0:
@@ -244,9 +253,13 @@ func DefaultClassify(err error) Outcome {
 	return Failure
 }
 
-// outcome judges a call that has returned. ctx is the caller's.
-func (c *Config) outcome(ctx context.Context, err error) Outcome {
+// outcome judges a call that has returned after it ran for so long. ctx is the
+// caller's.
+func (c *Config) outcome(ctx context.Context, err error, ran time.Duration) Outcome {
 	if err != nil && law.CallerGaveUp(ctx) {
+		if c.CallerDeadline > 0 && ran >= c.CallerDeadline && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return Failure
+		}
 		return Ignored
 	}
 	switch o := c.Classify(err); o {

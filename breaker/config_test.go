@@ -111,6 +111,7 @@ func TestConfig_Check(t *testing.T) {
 		{Config{Name: "billing", Window: 10, FailureRatio: -0.1}, "breaker: billing: FailureRatio is -0.1, must be from 0 to 1"},
 		{Config{Name: "billing", Window: 10, FailureRatio: 1.1}, "breaker: billing: FailureRatio is 1.1, must be from 0 to 1"},
 		{Config{Name: "billing", Window: 10, FailureRatio: nan}, "breaker: billing: FailureRatio is NaN, must be from 0 to 1"},
+		{Config{Name: "billing", CallerDeadline: -1}, "breaker: billing: CallerDeadline is -1ns, must be zero or positive"},
 		{Config{Name: "billing", SlowCall: -1, Consecutive: 1}, "breaker: billing: SlowCall is -1ns, must be zero or positive"},
 		{Config{Name: "billing", Window: 10, SlowCall: 1, SlowRatio: 1.1}, "breaker: billing: SlowRatio is 1.1, must be from 0 to 1"},
 		{Config{Name: "billing", Window: 10, SlowCall: 1, SlowRatio: nan}, "breaker: billing: SlowRatio is NaN, must be from 0 to 1"},
@@ -173,9 +174,9 @@ func TestConfig_Explain(t *testing.T) {
 		config Config
 		want   explain.Facts
 	}{
-		{Config{}, explain.Facts{Window: 10 * time.Second}},
-		{Config{Consecutive: 1}, explain.Facts{}},
-		{Config{SlowCall: 1, Window: 60}, explain.Facts{SlowCall: 1, Window: 60}},
+		{Config{}, explain.Facts{Window: 10 * time.Second, ProbeTimeout: DefaultProbeTimeout}},
+		{Config{Consecutive: 1}, explain.Facts{ProbeTimeout: DefaultProbeTimeout}},
+		{Config{SlowCall: 1, Window: 60}, explain.Facts{SlowCall: 1, Window: 60, ProbeTimeout: DefaultProbeTimeout}},
 	}
 	for _, tt := range tests {
 		tt.config.Name = "billing"

@@ -24,7 +24,8 @@
 // still running, as soon as another call begins or ends or anybody asks; if it
 // then fails it is a Failure too. [Ignored] says nothing about the dependency
 // and counts as nothing: a call whose caller cancelled it or ran out of its own
-// deadline before the call was slow, and a call that a layer further in refused.
+// deadline before the call was slow, unless Config.CallerDeadline says otherwise,
+// and a call that a layer further in refused.
 //
 // Whether the caller gave up is judged by the caller's context and never by the
 // error. The expiry of a timeout.Limit outside of the breaker is not the

@@ -125,9 +125,9 @@ func (c BudgetConfig) rules() (budgetRules, error) {
 	return rules, nil
 }
 
-// afterDeposit is the balance after a success.
-func (r budgetRules) afterDeposit(balance int64) int64 {
-	return min(balance+r.deposit, r.burst)
+// afterPayment is the balance after amount was paid in.
+func (r budgetRules) afterPayment(balance, amount int64) int64 {
+	return min(balance+amount, r.burst)
 }
 
 // afterWithdrawal is the balance after a retry, if the balance can pay it.
@@ -146,12 +146,15 @@ func (r budgetRules) floorGrants(since time.Duration) bool {
 
 // Deposit pays in for one success.
 func (b *Budget) Deposit() {
-	if b == nil {
-		return
+	if b != nil {
+		b.pay(b.rules.deposit)
 	}
+}
+
+func (b *Budget) pay(amount int64) {
 	for {
 		balance := b.balance.Load()
-		after := b.rules.afterDeposit(balance)
+		after := b.rules.afterPayment(balance, amount)
 		if after == balance || b.balance.CompareAndSwap(balance, after) {
 			return
 		}
@@ -161,20 +164,30 @@ func (b *Budget) Deposit() {
 // Withdraw reports whether the budget grants a retry, and charges it. It never
 // blocks.
 func (b *Budget) Withdraw() bool {
+	granted, _ := b.withdraw()
+	return granted
+}
+
+// withdraw reports whether a retry is granted, and whether the balance was
+// charged for it rather than the floor.
+func (b *Budget) withdraw() (granted, charged bool) {
 	if b == nil {
-		return true
+		return true, false
 	}
 	for {
 		balance := b.balance.Load()
 		after, ok := b.rules.afterWithdrawal(balance)
 		if !ok {
-			return b.withdrawFloor()
+			return b.withdrawFloor(), false
 		}
 		if b.balance.CompareAndSwap(balance, after) {
-			return true
+			return true, true
 		}
 	}
 }
+
+// refund pays back a retry that was charged and not made.
+func (b *Budget) refund() { b.pay(price) }
 
 func (b *Budget) withdrawFloor() bool {
 	now := int64(time.Since(b.epoch))

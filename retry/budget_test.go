@@ -33,7 +33,7 @@ func TestBudgetConfig_rules(t *testing.T) {
 	}
 }
 
-func TestBudgetRules_afterDeposit(t *testing.T) {
+func TestBudgetRules_afterPayment(t *testing.T) {
 	r := budgetRules{deposit: 300, burst: 1000}
 	tests := []struct{ balance, want int64 }{
 		{0, 300},
@@ -43,8 +43,8 @@ func TestBudgetRules_afterDeposit(t *testing.T) {
 		{1000, 1000},
 	}
 	for _, tt := range tests {
-		if got := r.afterDeposit(tt.balance); got != tt.want {
-			t.Errorf("afterDeposit(%d) = %d, want %d", tt.balance, got, tt.want)
+		if got := r.afterPayment(tt.balance, r.deposit); got != tt.want {
+			t.Errorf("afterPayment(%d) = %d, want %d", tt.balance, got, tt.want)
 		}
 	}
 }

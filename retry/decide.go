@@ -35,7 +35,7 @@ func (p Policy) verdict(ctxErr, err error, attempt int) Stop {
 	switch {
 	case ctxErr != nil:
 		return StopCancelled
-	case !p.retryable(err):
+	case !p.retryable(err), rejected(err) && !p.AwaitRefusals:
 		return StopPermanent
 	case attempt >= p.maxAttempts():
 		return StopAttempts

@@ -11,7 +11,8 @@
 // After a failed attempt a policy asks, in this order:
 //
 //  1. Is the caller gone? Then it stops: [StopCancelled].
-//  2. Does the error say that a repetition is pointless? [StopPermanent].
+//  2. Does the error say that a repetition is pointless, or that a layer refused
+//     the call? [StopPermanent].
 //  3. Are the attempts used up? [StopAttempts].
 //  4. Did the server or a breaker say when to come back? Then it never comes
 //     earlier, and if that is later than MaxRetryAfter it stops at once:
@@ -32,8 +33,8 @@
 //     default backoff then begins with a second; one of your own is left as
 //     it is.
 //   - Rejected() bool: true means that a layer refused the call and the
-//     dependency never saw it. Such an error withdraws nothing from the budget,
-//     and is waited out only under a deadline that leaves room for the wait.
+//     dependency never saw it. Such an error ends the attempts, unless
+//     Policy.AwaitRefusals is set, and withdraws nothing from the budget.
 //
 // [Permanent] marks an error as not to be retried, as does
 // [backoff.Permanent].

@@ -1,6 +1,8 @@
 package retry
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -33,7 +35,7 @@ type Error struct {
 // Error tells the number of attempts, the reason unless the attempts were used
 // up, and the last attempt's error unless that only says that the context ended.
 func (e *Error) Error() string {
-	message := fmt.Sprintf("retry: gave up after %d attempt%s%s", e.Attempts, plural(e.Attempts), e.Stop.explain())
+	message := fmt.Sprintf("retry: gave up after %d attempt%s%s", e.Attempts, plural(e.Attempts), e.explain())
 	if e.Cause != nil {
 		message += ": " + e.Cause.Error()
 	}
@@ -58,9 +60,12 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-func (s Stop) explain() string {
-	switch s {
+func (e *Error) explain() string {
+	switch e.Stop {
 	case StopPermanent:
+		if rejected(e.Err) {
+			return "" // Err says it
+		}
 		return " (not to be retried)"
 	case StopBudget:
 		return " (retry budget is empty)"
@@ -69,6 +74,9 @@ func (s Stop) explain() string {
 	case StopRetryAfter:
 		return " (must wait too long)"
 	case StopCancelled:
+		if errors.Is(e.done, context.DeadlineExceeded) {
+			return " (time is up)"
+		}
 		return " (cancelled)"
 	default:
 		return ""

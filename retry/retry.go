@@ -58,6 +58,13 @@ type Policy struct {
 	// DefaultMaxRetryAfter; a negative duration is a mistake.
 	MaxRetryAfter time.Duration
 
+	// AwaitRefusals lets the policy wait until a layer further in, such as an
+	// open breaker, takes calls again: up to MaxRetryAfter, and only under a
+	// deadline that leaves room for it. Without it a call that was refused is
+	// over at once, which is what a service wants: callers that wait for a
+	// circuit to close pile up, and then come all together.
+	AwaitRefusals bool
+
 	// Nested lets the policy repeat a call even though it runs inside an
 	// attempt of another policy. Without it the inner policy makes one
 	// attempt, so that attempts do not multiply.
@@ -130,11 +137,19 @@ func (p Policy) repeat(ctx context.Context, call func(context.Context) error, er
 		if next.stop != "" {
 			return gaveUp(next.stop)
 		}
-		if next.paid && !p.withdraw(ctx) {
+		var budget *Budget // nil grants everything
+		if next.paid {
+			budget = p.budget(ctx)
+		}
+		granted, charged := budget.withdraw()
+		if !granted {
 			return gaveUp(StopBudget)
 		}
 		telemetry.Retried(ctx, err, next.wait, next.source)
 		if !sleep(ctx, next.wait) {
+			if charged {
+				budget.refund()
+			}
 			return gaveUp(StopCancelled)
 		}
 		if err = call(&attemptContext{Context: ctx, ordinal: attempt + 1}); err == nil {
@@ -156,6 +171,9 @@ func (p Policy) giveUp(ctx context.Context, e *Error) error {
 			return e.Err
 		}
 	case StopBudget, StopDeadline, StopRetryAfter:
+		if rejected(e.Err) { // which the layer that refused has recorded
+			break
+		}
 		telemetry.Reject(ctx, telemetry.Rejection{
 			Layer:   "retry",
 			Reason:  string(e.Stop),
@@ -216,8 +234,6 @@ func (p Policy) budget(ctx context.Context) *Budget {
 }
 
 func (p Policy) deposit(ctx context.Context) { p.budget(ctx).Deposit() }
-
-func (p Policy) withdraw(ctx context.Context) bool { return p.budget(ctx).Withdraw() }
 
 // sequence makes the waits of one call, and refuses those that are known to
 // spin or to panic.

@@ -147,10 +147,10 @@ func TestPolicy_Stops(t *testing.T) {
 		{
 			name: "refused", policy: Policy{Backoff: own}, errs: []error{errBoom, rejectedError(true)},
 			stop: StopPermanent, attempts: 2, took: 1200 * ms,
-			message: "retry: gave up after 2 attempts (not to be retried): rejected: true",
+			message: "retry: gave up after 2 attempts: rejected: true",
 		},
 		{
-			name: "refused under a deadline", policy: Policy{Backoff: own}, deadline: time.Hour, errs: []error{rejectedError(true)},
+			name: "refused under a deadline", policy: Policy{Backoff: own, AwaitRefusals: true}, deadline: time.Hour, errs: []error{rejectedError(true)},
 			stop: StopAttempts, attempts: 3, took: 2300 * ms,
 			message: "retry: gave up after 3 attempts: rejected: true",
 		},
@@ -165,7 +165,7 @@ func TestPolicy_Stops(t *testing.T) {
 			message: "retry: gave up after 1 attempt (retry budget is empty): boom",
 		},
 		{
-			name: "refusals cost no budget", policy: Policy{Backoff: own}, budget: nothing, deadline: time.Hour, errs: []error{rejectedError(true)},
+			name: "refusals cost no budget", policy: Policy{Backoff: own, AwaitRefusals: true}, budget: nothing, deadline: time.Hour, errs: []error{rejectedError(true)},
 			stop: StopAttempts, attempts: 3, took: 2300 * ms,
 			message: "retry: gave up after 3 attempts: rejected: true",
 		},
@@ -182,7 +182,7 @@ func TestPolicy_Stops(t *testing.T) {
 		{
 			name: "next attempt just before the deadline", policy: Policy{Backoff: own}, deadline: 2200*ms + 1, errs: anyError,
 			stop: StopCancelled, attempts: 3, took: 2200*ms + 1,
-			message: "retry: gave up after 3 attempts (cancelled): context deadline exceeded",
+			message: "retry: gave up after 3 attempts (time is up): context deadline exceeded",
 		},
 		{
 			name: "retry_after", policy: Policy{Backoff: own}, errs: []error{retryAfterError(2 * time.Minute)},
@@ -232,7 +232,7 @@ func TestPolicy_Stops(t *testing.T) {
 		{
 			name: "deadline during an attempt", policy: Policy{Backoff: own}, deadline: 50 * ms, errs: anyError,
 			stop: StopCancelled, attempts: 1, took: 50 * ms,
-			message: "retry: gave up after 1 attempt (cancelled): context deadline exceeded",
+			message: "retry: gave up after 1 attempt (time is up): context deadline exceeded",
 		},
 	}
 	for _, tt := range tests {
@@ -351,7 +351,7 @@ func TestPolicy_ContextHasEnded(t *testing.T) {
 		message string
 	}{
 		{"cancelled", cancelled, hungUp, "retry: gave up after 0 attempts (cancelled): caller hung up"},
-		{"expired", expired, context.DeadlineExceeded, "retry: gave up after 0 attempts (cancelled): context deadline exceeded"},
+		{"expired", expired, context.DeadlineExceeded, "retry: gave up after 0 attempts (time is up): context deadline exceeded"},
 		{"cancelled in an attempt", inAttempt, hungUp, "retry: gave up after 0 attempts (cancelled): caller hung up"},
 	}
 	for _, tt := range tests {
@@ -983,4 +983,23 @@ func TestPermanent(t *testing.T) {
 	}](fmt.Errorf("billing: %w", err)); !ok || says.Retryable() {
 		t.Error("the mark is not seen through wrapping")
 	}
+}
+
+// TestPolicy_CancelledWaitCostsNothing: a retry that was granted and never made
+// is paid back, unless the floor granted it.
+func TestPolicy_CancelledWaitCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget := NewBudget(BudgetConfig{Burst: 10, MinPerSecond: NoFloor})
+		p := Policy{Backoff: Constant(time.Hour), Budget: budget}
+		for range 10 {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			if err := p.Do(ctx, func(context.Context) error { return errBoom }); !errors.Is(err, context.Canceled) {
+				t.Fatalf("err = %v, want Canceled", err)
+			}
+		}
+		if got := budget.Balance(); got != 10 {
+			t.Errorf("balance after ten cancelled waits is %v, want 10", got)
+		}
+	})
 }

@@ -11,11 +11,16 @@ import (
 type Error struct {
 	Limit time.Duration // how long the call had
 	Err   error         // what the call returned; nil in the cause of its context
+
+	told bool // Err holds the cause, and so its text does
 }
 
-// Error names the limit, and what the call returned unless that only says that
-// the context ended.
+// Error names the limit, once, and what the call returned unless that only says
+// that the context ended.
 func (e *Error) Error() string {
+	if e.told {
+		return e.Err.Error()
+	}
 	message := "timeout: exceeded " + e.Limit.String()
 	if e.Err == nil || e.Err == context.DeadlineExceeded || e.Err == context.Canceled { //nolint:errorlint // A wrapped one has more to say.
 		return message

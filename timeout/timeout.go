@@ -2,6 +2,7 @@ package timeout
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/redoubt-go/redoubt/internal/explain"
@@ -49,7 +50,7 @@ func (l Limit) Do(ctx context.Context, call func(context.Context) error) error {
 	if err == expired { //nolint:errorlint // A wrapped one has more to say.
 		return err
 	}
-	return &Error{Limit: time.Duration(l), Err: err}
+	return &Error{Limit: time.Duration(l), Err: err, told: errors.Is(err, expired)}
 }
 
 // Check reports a negative limit.

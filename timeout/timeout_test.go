@@ -154,7 +154,7 @@ func TestLimit_CallReturnsCause(t *testing.T) {
 		}
 		tests := []struct{ wrap, want string }{
 			{"", "timeout: exceeded 1s"},
-			{"GET /x", "timeout: exceeded 1s: GET /x: timeout: exceeded 1s"},
+			{"GET /x", "GET /x: timeout: exceeded 1s"},
 		}
 		for _, tt := range tests {
 			err := Limit(time.Second).Do(t.Context(), call(tt.wrap))

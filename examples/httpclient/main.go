@@ -197,7 +197,8 @@ func newGuarded(start time.Time) *guarded {
 			Name:         "billing",
 			Window:       2 * time.Second,
 			FailureRatio: 0.5,
-			Cooldown:     2 * time.Second,
+			Cooldown:     200 * time.Millisecond,
+			MaxCooldown:  300 * time.Millisecond,
 			OnTransition: g.onTransition,
 		}),
 		timeout.Limit(300 * time.Millisecond), // each attempt, to its headers

@@ -2,22 +2,24 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
 func TestEmbedded(t *testing.T) {
-	s := schedule{seed: 1, flaky: 1500 * time.Millisecond, dead: 2 * time.Second, flakyToo: 1500 * time.Millisecond}
+	s := schedule{seed: 1, flaky: 2500 * time.Millisecond, dead: 1500 * time.Millisecond, flakyToo: 2500 * time.Millisecond}
 	var out bytes.Buffer
 	if err := runEmbedded(t.Context(), &out, s, 50); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`requests +250 +250\n`,
+		`requests +325 +325\n`,
 		`short-circuits +0 +[1-9]`,
 		`recovery after the outage +[^n]`,
 		`closed    -> open       failure_ratio, \d+ of \d+ calls failed, last: .+; for \d`,
@@ -31,12 +33,33 @@ func TestEmbedded(t *testing.T) {
 			t.Errorf("output lacks %s", want)
 		}
 	}
+	if bare, guarded := row(t, out.String(), `outside of the outage +([\d.]+) % +([\d.]+) %`); guarded <= bare {
+		t.Errorf("%v %% of the guarded client's answers were useful outside of the outage, want more than the bare one's %v %%", guarded, bare)
+	}
+	if bare, guarded := row(t, out.String(), `reached the server +(\d+) +(\d+)`); guarded >= bare {
+		t.Errorf("%v requests of the guarded client reached the server, want fewer than the bare one's %v", guarded, bare)
+	}
 	if strings.Contains(out.String(), "secret") {
 		t.Error("output shows the query of the URL")
 	}
 	if t.Failed() {
 		t.Logf("output:\n%s", out.String())
 	}
+}
+
+// row returns the two numbers of a row of the table.
+func row(t *testing.T, table, pattern string) (bare, guarded float64) {
+	t.Helper()
+	match := regexp.MustCompile(pattern).FindStringSubmatch(table)
+	if match == nil {
+		t.Fatalf("no row %s", pattern)
+	}
+	bare, err1 := strconv.ParseFloat(match[1], 64)
+	guarded, err2 := strconv.ParseFloat(match[2], 64)
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	return bare, guarded
 }
 
 func TestURL(t *testing.T) {

@@ -69,8 +69,7 @@ func rescued(root sdk.ReadOnlySpan) bool {
 	return a["redoubt.outcome"].AsString() == "success" && a["redoubt.attempts"].AsInt64() > 1
 }
 
-// refused matches a call that was refused at once, rather than after a wait for
-// the circuit to close.
+// refused matches a call of which no attempt was made.
 func refused(root sdk.ReadOnlySpan) bool {
 	a := attributesOf(root)
 	return a["redoubt.outcome"].AsString() == "rejected" && a["redoubt.attempts"].AsInt64() == 0 && len(root.Events()) == 0

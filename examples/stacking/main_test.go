@@ -16,9 +16,9 @@ func TestRun(t *testing.T) {
 	got := took.ReplaceAllString(out.String(), "")
 	for _, want := range []string{
 		"timeout > retry, and the dependency hangs\n",
-		"reached the dependency 1 times, breaker is closed\n  error: timeout: exceeded 100ms: retry: gave up after 1 attempt (cancelled)",
+		"reached the dependency 1 times, breaker is closed\n  error: retry: gave up after 1 attempt (time is up): timeout: exceeded 100ms\n",
 		"reached the dependency 3 times, breaker is closed\n  error: retry: gave up after 3 attempts: timeout: exceeded 100ms\n",
-		"reached the dependency 2 times, breaker is closed\n  error: timeout: exceeded 200ms: retry: gave up after 2 attempts (cancelled)",
+		"reached the dependency 2 times, breaker is closed\n  error: retry: gave up after 2 attempts (time is up): timeout: exceeded 200ms\n",
 		"reached the dependency 2 times, breaker is open\n  error: retry: gave up after 3 attempts: breaker: billing is open (2 failures in a row), last: connection refused\n",
 		"reached the dependency 3 times, breaker is closed\n  error: retry: gave up after 3 attempts: connection refused\n",
 		"reached the dependency 1 times, breaker is closed\n  error: timeout: exceeded 100ms\n",

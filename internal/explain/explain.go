@@ -40,8 +40,9 @@ type Facts struct {
 	MaxAttempts int  // Retry: in total
 	Nested      bool // Retry: repeats even inside another retry
 
-	Window   time.Duration // Breaker: zero if it has no ratio rule
-	SlowCall time.Duration // Breaker: zero if slowness does not count
+	Window       time.Duration // Breaker: zero if it has no ratio rule
+	SlowCall     time.Duration // Breaker: zero if slowness does not count
+	ProbeTimeout time.Duration // Breaker
 }
 
 // An Explainer tells its facts.

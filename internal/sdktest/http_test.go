@@ -147,7 +147,7 @@ func TestTransport_Spans(t *testing.T) {
 				fetch(ctx, t, s.edge(server.Transport, everySecond), "GET", nil)
 			},
 			want: `
-				#1 redoubt billing internal error(retry: gave up after 1 attempt (cancelled): context deadline exceeded) 0s-1s
+				#1 redoubt billing internal error(retry: gave up after 1 attempt (time is up): context deadline exceeded) 0s-1s
 				   error.type=timeout redoubt.attempts=1 redoubt.name=billing redoubt.outcome=failure redoubt.retry.stop_reason=cancelled
 				   #2 GET client error(context deadline exceeded) 0s-1s
 				      error.type=timeout http.request.method=GET server.address=example.com server.port=80 url.full=http://example.com/path?token=REDACTED

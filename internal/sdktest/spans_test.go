@@ -241,7 +241,7 @@ func TestSpans(t *testing.T) {
 				}, hang)
 			},
 			want: `
-				#1 redoubt billing internal error(timeout: exceeded 3s: retry: gave up after 1 attempt (cancelled): timeout: exceeded 3s) 0s-3s
+				#1 redoubt billing internal error(retry: gave up after 1 attempt (time is up): timeout: exceeded 3s) 0s-3s
 				   error.type=timeout redoubt.attempts=1 redoubt.name=billing redoubt.outcome=failure redoubt.retry.stop_reason=cancelled
 				   event redoubt.timeout at 3s: redoubt.limit=3
 				   #2 attempt billing internal error(context deadline exceeded) 0s-3s
@@ -285,7 +285,7 @@ func TestSpans(t *testing.T) {
 			},
 			want: `
 				#1 redoubt billing internal error(retry: gave up after 3 attempts: breaker: billing is open (2 failures in a row), last: down) 0s-2s
-				   error.type=breaker_open redoubt.attempts=2 redoubt.name=billing redoubt.outcome=rejected redoubt.retry.stop_reason=attempts
+				   error.type=breaker_open redoubt.attempts=2 redoubt.name=billing redoubt.outcome=rejected redoubt.retry.stop_reason=permanent
 				   event redoubt.retry at 0s: redoubt.retry.delay=1 redoubt.retry.delay_source=backoff redoubt.retry.reason=_OTHER
 				   event redoubt.breaker.transition at 1s: redoubt.breaker.from=closed redoubt.breaker.generation=1 redoubt.breaker.to=open redoubt.layer.name=billing redoubt.reason=consecutive
 				   event redoubt.retry at 1s: redoubt.retry.delay=1 redoubt.retry.delay_source=backoff redoubt.retry.reason=_OTHER
@@ -306,7 +306,7 @@ func TestSpans(t *testing.T) {
 				defer cancel()
 				br := twice(t, "billing", func(c *breaker.Config) { c.Cooldown = time.Second + time.Millisecond })
 				// The breaker's demand gets jitter, unless our own wait is longer.
-				do(ctx, redoubt.Stack{s.telemetry("billing"), retry.Policy{MaxAttempts: 4, Backoff: everySecond}, br},
+				do(ctx, redoubt.Stack{s.telemetry("billing"), retry.Policy{MaxAttempts: 4, Backoff: everySecond, AwaitRefusals: true}, br},
 					script(errDown, errDown))
 			},
 			want: `

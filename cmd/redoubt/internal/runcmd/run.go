@@ -73,6 +73,7 @@ func (r *runner) stack() (redoubt.Stack, error) {
 		MaxAttempts:   int(r.maxAttempts),
 		Backoff:       r.backoff,
 		MaxRetryAfter: r.timeout.duration(), // an open circuit is waited for as long as there is time
+		AwaitRefusals: true,
 	}, redoubt.LayerFunc(r.keep))
 	if r.breaker != "" {
 		guard, err := r.guard()
