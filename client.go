@@ -12,11 +12,10 @@ import (
 
 // The values that a [ClientConfig] begins with.
 const (
-	DefaultLimit              = 30 * time.Second
-	DefaultHeaderTimeout      = 10 * time.Second
-	DefaultBreakerWindow      = 30 * time.Second
-	DefaultBreakerConsecutive = 20
-	DefaultCallerDeadline     = time.Second
+	DefaultLimit          = 30 * time.Second
+	DefaultHeaderTimeout  = 10 * time.Second
+	DefaultBreakerWindow  = 30 * time.Second
+	DefaultCallerDeadline = time.Second
 )
 
 // A ClientConfig is what [NewClient] assembles a client of, outermost first. An
@@ -41,11 +40,10 @@ type ClientConfig struct {
 	Budget retry.BudgetConfig
 
 	// Breaker is the configuration of the breaker for each host. It begins
-	// with the client's name and two rules: half of the calls of the last
-	// DefaultBreakerWindow failed, which must be longer than an attempt; or
-	// DefaultBreakerConsecutive failed in a row, so that a busy client need
-	// not wait until an outage fills half of the window. A request whose own
-	// deadline passed after DefaultCallerDeadline or more counts as failed.
+	// with the client's name and the rule that half of the calls of the last
+	// DefaultBreakerWindow failed, which must be longer than an attempt. A
+	// request whose own deadline passed after DefaultCallerDeadline or more
+	// counts as failed.
 	Breaker breaker.Config
 
 	// Transport has everything else. It begins with the client's name, a
@@ -88,11 +86,9 @@ func NewClient(name string, options ...Option) *http.Client {
 		Limit:  DefaultLimit,
 		Budget: retry.BudgetConfig{Name: name},
 		Breaker: breaker.Config{
-			Name:         name,
-			Window:       DefaultBreakerWindow,
-			FailureRatio: breaker.DefaultFailureRatio,
-			Consecutive:  DefaultBreakerConsecutive,
-
+			Name:           name,
+			Window:         DefaultBreakerWindow,
+			FailureRatio:   breaker.DefaultFailureRatio,
 			CallerDeadline: DefaultCallerDeadline,
 		},
 		Transport: &Transport{Name: name, HeaderTimeout: DefaultHeaderTimeout, Base: NewBase()},

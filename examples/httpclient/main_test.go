@@ -36,8 +36,8 @@ func TestEmbedded(t *testing.T) {
 	if bare, guarded := row(t, out.String(), `outside of the outage +([\d.]+) % +([\d.]+) %`); guarded <= bare {
 		t.Errorf("%v %% of the guarded client's answers were useful outside of the outage, want more than the bare one's %v %%", guarded, bare)
 	}
-	if bare, guarded := row(t, out.String(), `reached the server +(\d+) +(\d+)`); guarded >= bare {
-		t.Errorf("%v requests of the guarded client reached the server, want fewer than the bare one's %v", guarded, bare)
+	if bare, guarded := row(t, out.String(), `reached the server +(\d+) +(\d+)`); guarded > 1.25*bare {
+		t.Errorf("%v requests of the guarded client reached the server, want at most a quarter more than the bare one's %v", guarded, bare)
 	}
 	if strings.Contains(out.String(), "secret") {
 		t.Error("output shows the query of the URL")
