@@ -1,0 +1,407 @@
+//go:build unix
+
+package loadcmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/load/engine"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/load/scenario"
+)
+
+// These tests run the command as it is built, in real time: runs are short and
+// limits are long.
+
+// generous is how long anything here may take at most.
+const generous = 30 * time.Second
+
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "redoubt-test-")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "redoubt")
+	build := exec.Command("go", "build", "-o", binary, "github.com/redoubt-go/redoubt/cmd/redoubt")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	code := 1
+	if err := build.Run(); err == nil {
+		code = m.Run()
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+type outcome struct {
+	code           int
+	stdout, stderr string
+	took           time.Duration
+}
+
+// drive runs "redoubt load" in an empty directory.
+func drive(t *testing.T, args ...string) (outcome, string) {
+	t.Helper()
+	cmd := prepare(t, args...)
+	return finish(t, cmd, nil), cmd.Dir
+}
+
+func prepare(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), generous)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, binary, append([]string{"load"}, args...)...)
+	cmd.Dir = t.TempDir()
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+// finish runs a command to its end. during, if not nil, is called while it runs.
+func finish(t *testing.T, cmd *exec.Cmd, during func(*os.Process)) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if during != nil {
+		during(cmd.Process)
+	}
+	if err := cmd.Wait(); err != nil {
+		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
+			t.Fatal(err)
+		}
+	}
+	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), time.Since(start)}
+}
+
+// A scenario of one second whose fault strikes the same requests of each client.
+const short = `
+name: short
+title: two requests in five fail
+duration: 1s
+rate: 50
+useful-within: 5s
+patience: 20s
+service: {time: 1ms, body: 100}
+faults:
+  - during: {from: 200ms, to: 600ms}
+    chance: 0.4
+    per: request
+    status: {code: 503}
+`
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "short.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func read(t *testing.T, dir, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func contains(t *testing.T, what, text string, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s does not have %q:\n%s", what, want, text)
+		}
+	}
+}
+
+// What a run shows, and the files it leaves.
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	got, dir := drive(t, "--scenario", write(t, short), "--duration", "2500ms", "--json", "out.json",
+		"--check", "useful <= bare + 100", "--check", "naive: amplification >= 1")
+	if got.code != 0 {
+		t.Fatalf("exit code %d: %s", got.code, got.stderr)
+	}
+	contains(t, "stdout", got.stdout, "short: two requests in five fail", "50 requests/s for 2.5 s, seed 1; status (40 %) at 0.2–0.6 s",
+		"bare   ", "useful answers, whole run", "naive costs: ", "redoubt gains: ", "plots: redoubt-report.html")
+	contains(t, "stderr", got.stderr, "scenario=short at=", " naive.offered=", " redoubt.breaker=closed")
+	contains(t, "the page", read(t, dir, "redoubt-report.html"), "<!DOCTYPE html>", "two requests in five fail", "uPlot")
+
+	var report engine.Report
+	if err := json.Unmarshal([]byte(read(t, dir, "out.json")), &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Schema != engine.Schema || len(report.Clients) != 3 || report.Clients[0].Run.Offered != 125 || len(report.Checks) != 2 {
+		t.Errorf("JSON: schema %s, %d clients, %d offered, checks %v", report.Schema, len(report.Clients), report.Clients[0].Run.Offered, report.Checks)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 2 {
+		t.Errorf("files: %v, %v", files, err)
+	}
+}
+
+func TestMissedCheck(t *testing.T) {
+	t.Parallel()
+	got, dir := drive(t, "--scenario", write(t, short), "--clients", "bare", "--check", "amplification <= 0.5", "--markdown", "-q")
+	if got.code != 1 {
+		t.Errorf("exit code %d", got.code)
+	}
+	contains(t, "stderr", got.stderr, "redoubt: check short: missed: bare: amplification <= 0.5: got 1, want <= 0.5\n")
+	contains(t, "stdout", got.stdout, "### redoubt load: short", "| | bare |\n|---|---:|\n| useful answers, whole run |", "- missed: bare: ")
+	if strings.Contains(got.stdout, "plots:") || strings.Contains(got.stderr, "scenario=") {
+		t.Errorf("stdout %s, stderr %s", got.stdout, got.stderr)
+	}
+	read(t, dir, "redoubt-report.html") // nothing is lost
+}
+
+// Several rates are several runs, and a sweep on the page.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	got, dir := drive(t, "--scenario", write(t, short), "--rate", "20,40", "--duration", "300ms", "--clients", "bare,redoubt", "--json", "out.json", "--report", "r.html")
+	if got.code != 0 {
+		t.Fatalf("exit code %d: %s", got.code, got.stderr)
+	}
+	contains(t, "stdout", got.stdout, "20 requests/s for 0.3 s", "40 requests/s for 0.3 s")
+	if lines := strings.Count(read(t, dir, "out.json"), "\n"); lines != 2 {
+		t.Errorf("%d lines of JSON", lines)
+	}
+	contains(t, "the page", read(t, dir, "r.html"), `data-plot="sweep"`, "2 runs")
+}
+
+// The user's own server, as it is and with faults put before it.
+func TestURL(t *testing.T) {
+	t.Parallel()
+	var served atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served.Add(1) }))
+	defer server.Close()
+	file := write(t, strings.Replace(short, "chance: 0.4", "chance: 1", 1))
+	got, _ := drive(t, "--scenario", file, "--clients", "bare", "--report", "", "--check", "useful == 100", server.URL)
+	if n := served.Load(); got.code != 0 || n != 50 {
+		t.Errorf("exit code %d, %d requests served: %s%s", got.code, n, got.stdout, got.stderr)
+	}
+	got, dir := drive(t, "--scenario", file, "--clients", "bare", "--report", "", "--inject", "--check", "useful@fault == 0", server.URL)
+	if n := served.Load() - 50; got.code != 0 || n != 30 {
+		t.Errorf("exit code %d, %d requests served: %s%s", got.code, n, got.stdout, got.stderr)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+		t.Errorf("files: %v, %v", files, err)
+	}
+	got, _ = drive(t, "--scenario", "09", "--duration", "200ms", "--clients", "bare", "--report", "", server.URL)
+	if strings.Contains(got.stdout, "during the fault") {
+		t.Errorf("a server as it is has no faults of ours: %s", got.stdout)
+	}
+	contains(t, "stdout", got.stdout, "as-it-is: the server as it is, with the load of 09-overload-trigger\n200 requests/s for 0.2 s, seed 1; no faults of ours\n")
+	server.Close()
+	got, _ = drive(t, server.URL)
+	if got.code != 1 || got.took > generous/2 {
+		t.Errorf("exit code %d after %v", got.code, got.took)
+	}
+	contains(t, "stderr", got.stderr, "redoubt: "+server.URL+" can't be reached, nothing was run: ", "refused")
+}
+
+// An interrupt ends the run, and what ran is shown.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	cmd := prepare(t, "--scenario", "09", "--clients", "bare,redoubt", "--json", "out.json")
+	got := finish(t, cmd, func(p *os.Process) {
+		time.Sleep(1500 * time.Millisecond)
+		_ = p.Signal(syscall.SIGINT)
+	})
+	if got.code != 130 || got.took > 15*time.Second {
+		t.Errorf("exit code %d after %v", got.code, got.took)
+	}
+	contains(t, "stdout", got.stdout, "WARNING: interrupted after ", " of 20s: the numbers are of that time", "recovery", "plots: redoubt-report.html")
+	contains(t, "stderr", got.stderr, "redoubt: received signal: interrupt")
+	if strings.Contains(got.stdout, "never") {
+		t.Errorf("what had no time to recover never did: %s", got.stdout)
+	}
+	contains(t, "the page", read(t, cmd.Dir, "redoubt-report.html"), "interrupted after ")
+	contains(t, "JSON", read(t, cmd.Dir, "out.json"), `"redoubt-load/1"`)
+}
+
+// A file that can't be written does not take the rest with it.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("there is no /dev/full")
+	}
+	got, dir := drive(t, "--scenario", write(t, short), "--duration", "200ms", "--clients", "bare", "--json", "/dev/full")
+	if got.code != 1 {
+		t.Errorf("exit code %d", got.code)
+	}
+	contains(t, "stderr", got.stderr, "/dev/full", "no space left on device")
+	contains(t, "stdout", got.stdout, "useful answers")
+	read(t, dir, "redoubt-report.html")
+}
+
+// Shards make the run between them, and their reports are one.
+func TestShards(t *testing.T) {
+	t.Parallel()
+	file, dir := write(t, short), t.TempDir()
+	begin := time.Now().Add(2 * time.Second).UTC().Format(time.RFC3339Nano)
+	var shards []*exec.Cmd
+	for _, i := range []string{"1", "2"} {
+		cmd := prepare(t, "--scenario", file, "--rate", "100", "--clients", "bare,redoubt", "--shard", i+"/2", "--start-at", begin,
+			"--report", "", "--json", filepath.Join(dir, i+".json"), "-q")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		shards = append(shards, cmd)
+	}
+	for _, cmd := range shards {
+		if err := cmd.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merge := func(args ...string) outcome {
+		cmd := prepare(t)
+		cmd.Args = append([]string{binary, "report", "merge"}, args...)
+		cmd.Dir = dir
+		return finish(t, cmd, nil)
+	}
+	got := merge("--json", "whole.json", "1.json", "2.json")
+	if got.code != 0 {
+		t.Fatalf("exit code %d: %s", got.code, got.stderr)
+	}
+	contains(t, "stdout", got.stdout, "100 requests/s for 1 s, seed 1", "plots: redoubt-report.html")
+	var one, whole engine.Report
+	for name, into := range map[string]*engine.Report{"1.json": &one, "whole.json": &whole} {
+		if err := json.Unmarshal([]byte(read(t, dir, name)), into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a, b := one.Clients[0].Run.Offered, whole.Clients[0].Run.Offered; a != 50 || b != 100 {
+		t.Errorf("a shard offered %d, all offered %d", a, b)
+	}
+	for _, tt := range []struct {
+		want string
+		args []string
+	}{
+		{"short.yaml: is not what redoubt load --json writes", []string{file}},
+		{"requires at least 1 arg", nil},
+		{"none.json: no such file", []string{"none.json"}},
+	} {
+		if got := merge(tt.args...); got.code != 2 || !strings.Contains(got.stderr, tt.want) {
+			t.Errorf("merge %v: exit code %d, %s", tt.args, got.code, got.stderr)
+		}
+	}
+}
+
+// Bursts grow with the rate, in the text too.
+func TestOverride(t *testing.T) {
+	s, err := scenario.Lookup("26")
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice, err := override(s, 2*s.Rate, 9*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if twice.Rate != 2*s.Rate || twice.Duration != 9*time.Second || len(twice.Bursts) == 0 || twice.Bursts[0].Rate != 2*s.Bursts[0].Rate {
+		t.Errorf("rate %v, duration %v, bursts %v of %v", twice.Rate, twice.Duration, twice.Bursts, s.Bursts)
+	}
+	if same, err := override(s, 0, 0); err != nil || same != s {
+		t.Errorf("nothing to override: %v", err)
+	}
+}
+
+// Mistakes are told before anything runs: field, value and rule.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	bad := write(t, "name: bad\nrate: fast\n")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"a", "b"}, "accepts at most 1 arg"},
+		{[]string{"--scenario", "nonsense"}, `--scenario is "nonsense", must be a YAML file, all, or a name of the catalogue`},
+		{[]string{"--scenario", "./none.yaml"}, `--scenario is "./none.yaml", must be a file that can be read`},
+		{[]string{"--scenario", bad}, "short.yaml:2"},
+		{[]string{"--rate", "0"}, `"0" for "--rate" flag: must be a number of requests a second, above 0 and at most 100000`},
+		{[]string{"--rate", "NaN"}, "must be a number of requests a second"},
+		{[]string{"--rate", "1,x"}, "must be a number of requests a second"},
+		{[]string{"--duration", "20"}, `"20" for "--duration" flag: must be a duration of at least 100ms`},
+		{[]string{"--seed", "-1"}, `"-1" for "--seed" flag`},
+		{[]string{"--clients", "bare,bold"}, `--clients has "bold", must be some of bare, naive, redoubt`},
+		{[]string{"--clients", "bare,bare"}, `--clients has "bare", must be some of bare, naive, redoubt, each once`},
+		{[]string{"--clients", ""}, "--clients is empty"},
+		{[]string{"--check", "beauty >= 1"}, `metric is "beauty", must be one of`},
+		{[]string{"--check", "useful >= best + 1"}, `"best" is neither a client nor a parameter`},
+		{[]string{"--check", "nobody: useful >= 1"}, "no such client"},
+		{[]string{"--scenario", "01", "--check", "useful@after >= 1"}, "no such scope in this scenario"},
+		{[]string{"--inject"}, "--inject is for a URL, and there is none"},
+		{[]string{"localhost:80"}, `URL is "localhost:80", must begin with http:// or https://`},
+		{[]string{"http://example.org/"}, "must be on this machine (localhost, 127.0.0.1, ::1), or else yours: --i-own-this-target"},
+		{[]string{"--scenario", "all", "http://localhost:1/"}, "--scenario is all, must be one for a URL without --inject"},
+		{[]string{"--rate", "2000", "http://localhost:1/"}, "the rate is 2000/s, must be at most --max-rate, 1000/s"},
+		{[]string{"--shard", "3/2"}, `"3/2" for "--shard" flag: must be i/n`},
+		{[]string{"--shard", "1/2"}, "--start-at is missing, must be the same time for all shards"},
+		{[]string{"--start-at", "soon"}, `"soon" for "--start-at" flag: must be a time such as`},
+		{[]string{"--start-at", "1"}, "must be in the future"},
+		{[]string{"--duration", "48h"}, "duration is "},
+		{[]string{"--report", "none/r.html"}, `--report is "none/r.html", must be in a directory that exists`},
+		{[]string{"--json", "."}, `--json is ".", must not be a directory`},
+	} {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			t.Parallel()
+			got, dir := drive(t, tt.args...)
+			if got.code != 2 || got.stdout != "" || !strings.Contains(got.stderr, tt.want) || !strings.HasPrefix(got.stderr, "redoubt: ") {
+				t.Errorf("exit code %d, want 2; stdout %q, stderr %q, want %q", got.code, got.stdout, got.stderr, tt.want)
+			}
+			if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+				t.Errorf("files: %v, %v", files, err)
+			}
+		})
+	}
+}
+
+func TestListAndSchema(t *testing.T) {
+	t.Parallel()
+	got, _ := drive(t, "--list")
+	if got.code != 0 || strings.Count(got.stdout, "\n") < 24 {
+		t.Errorf("exit code %d: %s", got.code, got.stdout)
+	}
+	contains(t, "the list", got.stdout, "09-overload-trigger   two seconds of overload")
+	got, _ = drive(t, "--schema")
+	if got.code != 0 || got.stdout != string(engine.JSONSchema()) {
+		t.Errorf("exit code %d: %.200s", got.code, got.stdout)
+	}
+}
+
+// The line on a terminal, and the pairs elsewhere.
+func TestStatus(t *testing.T) {
+	s := &status{label: "x", whole: 20 * time.Second, order: []string{"bare", "redoubt"}, clients: map[string]*pace{"bare": {}, "redoubt": {}}}
+	for at := range 5 {
+		for _, c := range s.order {
+			p := engine.Progress{Client: c, At: time.Duration(at) * 500 * time.Millisecond, Offered: int64(100 * at), Useful: int64(90 * at), Amplification: 1.5, InFlight: 3}
+			if c == "redoubt" {
+				p.Breaker = "open"
+			}
+			s.tell(p)
+		}
+	}
+	if got, want := s.line(), "2/20 s  useful/s: bare 180, redoubt 180 (open)  in flight: 3, 3  x"; got != want {
+		t.Errorf("line %q, want %q", got, want)
+	}
+	contains(t, "pairs", s.pairs(), "scenario=x at=2.0s bare.offered=400 bare.useful=360 bare.useful_per_s=180 bare.amplification=1.50 bare.in_flight=3 redoubt.", "redoubt.breaker=open")
+	if got := clip("übermäßig", 5); got != "über…" {
+		t.Errorf("clip: %q", got)
+	}
+}
