@@ -152,12 +152,16 @@ func http2Fault(err error) (fault, bool) {
 	return f, true
 }
 
+// closedIdle is what net/http says of a connection of HTTP/1 on which nothing was
+// under way when the server closed it.
+const closedIdle = "http: server closed idle connection"
+
 // knownTexts are errors of net/http that have no type.
 var knownTexts = []struct {
 	text  string
 	fault fault
 }{
-	{"server closed idle connection", fault{class: "connection_closed", passing: true}},
+	{closedIdle, fault{class: "connection_closed", passing: true}},
 	{"transport connection broken", fault{class: "connection_broken", passing: true}},
 	{"http2: client connection lost", fault{class: "connection_lost", passing: true}},
 	{"http2: client connection force closed", fault{class: "connection_closed", passing: true}},

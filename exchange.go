@@ -64,13 +64,24 @@ func (x *exchange) record() (err error) {
 	ctx := context.Context(&hostContext{x.ctx, origin(x.req.URL)})
 	t := x.t.telemetry(layer)
 	if !telemetry.Recording(t.providers()) {
-		return through(ctx, layer, x.attempt)
+		return x.through(ctx, layer)
 	}
 	ctx, x.call = telemetry.Start(ctx, t.providers(), t.Name)
 	err = errPanicked // what telemetry is told if a panic passes
 	defer func() { x.call.End(ctx, err, x.ctx.Err()) }()
-	err = through(ctx, layer, x.attempt)
+	err = x.through(ctx, layer)
 	return err
+}
+
+// through runs the attempts inside of layer, unless none can succeed.
+func (x *exchange) through(ctx context.Context, layer Layer) error {
+	if err := x.t.checkFields(); err != nil {
+		return err
+	}
+	if x.ctx.Err() != nil {
+		return x.failed(nil)
+	}
+	return through(ctx, layer, x.attempt)
 }
 
 // layer returns the layer for this request.
@@ -135,6 +146,9 @@ func (x *exchange) attempt(ctx context.Context) error {
 // refuse answers a layer that asks for what must not be: it gets the last
 // result once more.
 func (x *exchange) refuse() error {
+	if x.last != nil && x.last.status == nil {
+		return nil
+	}
 	if x.lastErr != nil {
 		return x.lastErr
 	}
@@ -171,8 +185,8 @@ func (x *exchange) rewindable() bool {
 }
 
 // body returns the request body for the next attempt, and GetBody for net/http's
-// own replays.
-func (x *exchange) body() (io.ReadCloser, func() (io.ReadCloser, error), error) {
+// own replays. The attempt has ctx.
+func (x *exchange) body(ctx context.Context) (io.ReadCloser, func() (io.ReadCloser, error), error) {
 	if !hasBody(x.req) {
 		return x.req.Body, x.req.GetBody, nil
 	}
@@ -186,12 +200,12 @@ func (x *exchange) body() (io.ReadCloser, func() (io.ReadCloser, error), error) 
 		if !x.replay.rewindable() {
 			return nil, errRewind
 		}
-		return x.replay.reader(), nil
+		return x.replay.reader(ctx), nil
 	}
 	if x.t.MaxRequestBuffer == 0 {
-		return x.replay.reader(), nil, nil
+		return x.replay.reader(ctx), nil, nil
 	}
-	return x.replay.reader(), getBody, nil
+	return x.replay.reader(ctx), getBody, nil
 }
 
 func (x *exchange) bodyAgain() (io.ReadCloser, func() (io.ReadCloser, error), error) {

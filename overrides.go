@@ -22,8 +22,9 @@ func WithIdempotent(ctx context.Context) context.Context {
 
 // WithoutRetry returns a context with which a [Transport] sends a request at
 // most once, whatever its method and its layers. It also keeps package net/http
-// from its own silent replay on a connection that turns out to be closed, and
-// it overrules [WithIdempotent].
+// from its own silent replay on a connection that turns out to be closed, except
+// of a request without a body that is TRACE or, not being GET, HEAD or OPTIONS,
+// has an Idempotency-Key header. It overrules [WithIdempotent].
 func WithoutRetry(ctx context.Context) context.Context {
 	o := overridesOf(ctx)
 	o.once = true

@@ -2,6 +2,7 @@ package redoubt
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptrace"
 	"sync"
 	"time"
@@ -123,7 +124,7 @@ func (p *progress) bodyRead() {
 
 func (p *progress) bodyGave(err error) {
 	p.note(func() {
-		if err != nil && p.bodyErr == nil {
+		if err != nil && err != http.ErrBodyReadAfterClose && p.bodyErr == nil { //nolint:errorlint // A replayReader's own.
 			p.bodyErr = err
 		}
 		p.rewind()
@@ -163,12 +164,17 @@ func (p *progress) stop() *TimeoutError {
 	return p.expired
 }
 
-// unsent reports whether it is certain that no server has seen the whole of the
-// request's header. If Base does not tell of its progress, nothing is certain.
-func (p *progress) unsent() bool {
+// unsent reports whether it is certain that no server has seen the request: no
+// connection was had, or one that was closed beforehand, as HTTP/1 alone has it.
+// That no header was written is no proof, since HTTP/2 tells of it afterwards.
+// If Base does not tell of its progress, a failure to connect has to do.
+func (p *progress) unsent(err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.connecting && p.wroteHeaders == 0
+	if !p.connecting {
+		return neverConnected(err)
+	}
+	return p.conns == 0 || p.wroteHeaders == 0 && err.Error() == closedIdle
 }
 
 func (p *progress) state() (Phase, error) {

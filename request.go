@@ -16,7 +16,7 @@ import (
 func (s *sending) request() (*http.Request, error) {
 	x := s.x
 	out := x.req.WithContext(s.ctx)
-	body, getBody, err := x.body()
+	body, getBody, err := x.body(s.ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -46,10 +46,15 @@ func (s *sending) watch(body io.ReadCloser) io.ReadCloser {
 
 // forbidReplay makes net/http believe that out could not be sent again, which it
 // otherwise does on its own if a connection that it reuses turns out to be
-// closed.
+// closed. Other methods without a body are left alone: they would go out in
+// chunks. Of those it sends TRACE again, and what has an idempotency key.
 func forbidReplay(out *http.Request) {
 	out.GetBody = nil
-	if !hasBody(out) && out.Method != http.MethodConnect {
+	if hasBody(out) {
+		return
+	}
+	switch out.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
 		out.Body = emptyBody{}
 	}
 }

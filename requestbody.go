@@ -1,6 +1,7 @@
 package redoubt
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -58,12 +59,13 @@ type replay struct {
 	limit int64
 	turn  chan struct{} // held by whoever reads body; a mutex would not do in a synctest bubble
 
-	mu    sync.Mutex
-	kept  []byte
-	read  int64 // bytes read of body
-	err   error // after the last of them
-	busy  bool  // somebody reads
-	users int   // the call, and readers not closed
+	mu     sync.Mutex
+	kept   []byte
+	read   int64 // bytes read of body
+	err    error // after the last of them
+	active *replayReader
+	shut   bool // body is closed
+	users  int  // the call, and readers not closed
 }
 
 func newReplay(body io.ReadCloser, limit int64) *replay {
@@ -74,22 +76,34 @@ func newReplay(body io.ReadCloser, limit int64) *replay {
 func (r *replay) rewindable() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.read == int64(len(r.kept)) && (!r.busy || r.limit > 0)
+	return r.whole()
 }
 
-// reader returns a new reader from the body's beginning.
-func (r *replay) reader() io.ReadCloser {
+func (r *replay) whole() bool {
+	return !r.shut && r.read == int64(len(r.kept)) && (r.active == nil || r.limit > 0)
+}
+
+// reader returns a new reader from the body's beginning, for the attempt that
+// has ctx.
+func (r *replay) reader(ctx context.Context) io.ReadCloser {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.users++
-	return &replayReader{replay: r}
+	reader := &replayReader{replay: r, gone: make(chan struct{})}
+	reader.forget = context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); cause != errDone && cause != errDiscarded { //nolint:errorlint // Ours are never wrapped.
+			reader.leave(true)
+		}
+	})
+	return reader
 }
 
 // release gives up one use of the body, and closes it with the last.
 func (r *replay) release() error {
 	r.mu.Lock()
 	r.users--
-	last := r.users == 0
+	last := r.users == 0 && !r.shut
+	r.shut = r.shut || last
 	r.mu.Unlock()
 	if !last {
 		return nil
@@ -97,38 +111,42 @@ func (r *replay) release() error {
 	return r.body.Close()
 }
 
-// readAt reads what follows the first off bytes.
-func (r *replay) readAt(p []byte, off int64) (int, error) {
-	r.turn <- struct{}{}
-	defer func() { <-r.turn }()
-	if n, err, ok := r.known(p, off); ok {
-		return n, err
-	}
-	n, err := r.body.Read(p)
-	r.learn(p[:n], err)
-	return n, err
-}
-
 // known serves a Read from what was read before, if it can.
 func (r *replay) known(p []byte, off int64) (int, error, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.knownLocked(p, off)
+}
+
+func (r *replay) knownLocked(p []byte, off int64) (int, error, bool) {
 	switch {
 	case off < r.read && int64(len(r.kept)) < r.read:
 		return 0, errRewind, true
 	case off < r.read:
 		return copy(p, r.kept[off:]), nil, true
-	case r.err != nil:
-		return 0, r.err, true
 	}
-	r.busy = true
-	return 0, nil, false
+	return 0, r.err, r.err != nil
+}
+
+// begin is known for the reader whose turn it is. If that can't be served, it
+// goes on to read the body.
+func (r *replay) begin(p []byte, reader *replayReader) (int, error, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if reader.closed {
+		return 0, http.ErrBodyReadAfterClose, true
+	}
+	n, err, ok := r.knownLocked(p, reader.off)
+	if !ok {
+		r.active = reader
+	}
+	return n, err, ok
 }
 
 func (r *replay) learn(p []byte, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.busy = false
+	r.active = nil
 	r.err = err
 	if r.read == int64(len(r.kept)) && r.read+int64(len(p)) <= r.limit {
 		r.kept = append(r.kept, p...)
@@ -142,31 +160,75 @@ func (r *replay) learn(p []byte, err error) {
 type replayReader struct {
 	replay *replay
 	off    int64
+	forget func() bool // the attempt's context
+
 	once   sync.Once
-	mu     sync.Mutex
-	closed bool
+	gone   chan struct{}
+	closed bool // gone; guarded by the replay's mutex
 }
 
 func (r *replayReader) Read(p []byte) (int, error) {
-	r.mu.Lock()
-	closed := r.closed
-	r.mu.Unlock()
-	if closed {
-		return 0, http.ErrBodyReadAfterClose
-	}
-	n, err := r.replay.readAt(p, r.off)
+	n, err := r.read(p)
 	r.off += int64(n)
 	return n, err
 }
 
-func (r *replayReader) Close() (err error) {
-	r.once.Do(func() {
-		r.mu.Lock()
-		r.closed = true
-		r.mu.Unlock()
-		err = r.replay.release()
-	})
+func (r *replayReader) read(p []byte) (int, error) {
+	select {
+	case <-r.gone:
+		return 0, http.ErrBodyReadAfterClose
+	default:
+	}
+	if n, err, ok := r.replay.known(p, r.off); ok {
+		return n, err
+	}
+	select {
+	case r.replay.turn <- struct{}{}:
+	case <-r.gone:
+		return 0, http.ErrBodyReadAfterClose
+	}
+	defer func() { <-r.replay.turn }()
+	if n, err, ok := r.replay.begin(p, r); ok {
+		return n, err
+	}
+	n, err := r.replay.body.Read(p)
+	r.replay.learn(p[:n], err)
+	select {
+	case <-r.gone:
+		return 0, http.ErrBodyReadAfterClose
+	default:
+		return n, err
+	}
+}
+
+// Close frees a Read that is under way, unless another attempt can go on with the
+// body: to close that is all that frees it.
+func (r *replayReader) Close() error {
+	if !r.leave(false) {
+		r.forget()
+	}
+	var err error
+	r.once.Do(func() { err = r.replay.release() })
 	return err
+}
+
+// leave lets no further Read begin, and frees the one that is under way, if it
+// has to. It reports whether one still is.
+func (r *replayReader) leave(must bool) bool {
+	body := r.replay
+	body.mu.Lock()
+	if !r.closed {
+		r.closed = true
+		close(r.gone)
+	}
+	active := body.active == r
+	cut := active && !body.shut && (must || !body.whole())
+	body.shut = body.shut || cut
+	body.mu.Unlock()
+	if cut {
+		_ = body.body.Close()
+	}
+	return active && !cut
 }
 
 // A lookBody is what Transport.Prepare finds in Body: it opens a body of its own

@@ -26,8 +26,8 @@ type SendError struct {
 	retryable bool
 }
 
-// Error returns the text of Err.
-func (e *SendError) Error() string { return e.Err.Error() }
+// Error returns the text of Err, in one line.
+func (e *SendError) Error() string { return strings.ReplaceAll(e.Err.Error(), "\n", "; ") }
 
 // Unwrap returns Err.
 func (e *SendError) Unwrap() error { return e.Err }

@@ -128,7 +128,7 @@ func (s *sending) fail(err error) error {
 	x := s.x
 	expired := s.progress.stop()
 	phase, bodyErr := s.progress.state()
-	unsent := !s.handed || s.progress.unsent() || neverConnected(err)
+	unsent := !s.handed || s.progress.unsent(err)
 	err = schemeMismatch(withoutURL(err))
 
 	var f fault

@@ -16,6 +16,7 @@ type StatusError struct {
 	Method     string
 	URL        string // without user, query and fragment
 
+	failure    bool // Transport.Failure says so
 	retryable  bool
 	retryAfter time.Duration // 0 if the server does not say
 }
@@ -43,8 +44,8 @@ func (e *StatusError) Throttled() bool {
 }
 
 // DependencyFailure reports whether the server is to blame, which breakers count:
-// for statuses from 500 on.
-func (e *StatusError) DependencyFailure() bool { return e.StatusCode >= 500 }
+// for statuses from 500 on, and for what [Transport].Failure calls a failure.
+func (e *StatusError) DependencyFailure() bool { return e.StatusCode >= 500 || e.failure }
 
 // ErrorType is the class of the error in telemetry: the status.
 func (e *StatusError) ErrorType() string { return strconv.Itoa(e.StatusCode) }
@@ -74,6 +75,7 @@ func (x *exchange) judge(resp *http.Response) *StatusError {
 		StatusCode: resp.StatusCode,
 		Method:     method(x.req),
 		URL:        redacted(x.req.URL),
+		failure:    failed && x.t.Failure != nil,
 		retryable:  retryable,
 		retryAfter: after,
 	}

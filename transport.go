@@ -95,8 +95,9 @@ type Transport struct {
 
 	// MaxDrain is how much of a failed response, in bytes, may be read ahead
 	// in order to give its connection back before the next attempt is
-	// waited for. Not more than 50 ms are spent on it. Zero means
-	// DefaultMaxDrain, NoDrain none.
+	// waited for. Not more than 50 ms are spent on it. A response that is
+	// declared longer is not read, and keeps its connection during the wait,
+	// since it might be the last. Zero means DefaultMaxDrain, NoDrain none.
 	MaxDrain int64
 
 	// MaxRequestBuffer is how many bytes of a request body without GetBody
@@ -154,18 +155,13 @@ type Transport struct {
 // RoundTrip sends req through the layers, at most as often as they ask for it.
 // It closes the request body on every path, and does not change req.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := t.checkFields(); err != nil {
+	if t == nil {
 		closeBody(req)
-		return nil, err
+		return nil, errNilTransport
 	}
 	ctx, release := withCancel(req)
 	defer release()
-	x := newExchange(ctx, t, req)
-	if ctx.Err() != nil {
-		closeBody(req)
-		return nil, x.failed(nil)
-	}
-	return x.run()
+	return newExchange(ctx, t, req).run()
 }
 
 // CloseIdleConnections closes those of Base, if Base can.
@@ -178,6 +174,9 @@ func (t *Transport) CloseIdleConnections() {
 // Check reports what is wrong with the fields and, as [Check] does, with the
 // layers. All findings are joined into one error.
 func (t *Transport) Check() error {
+	if t == nil {
+		return errNilTransport
+	}
 	var c checker
 	if t.Layer != nil {
 		c.visit(t.Layer, "layer")
@@ -224,6 +223,8 @@ func (t *Transport) checkFields() error {
 	return nil
 }
 
+var errNilTransport = law.Misuse("redoubt: Transport is nil")
+
 func badField(field string, value any, rule string) error {
 	return law.Misuse("redoubt: Transport: %s is %v, must %s", field, value, rule)
 }
@@ -238,7 +239,7 @@ func validToken(name string) bool {
 }
 
 func (t *Transport) base() http.RoundTripper {
-	if t.Base == nil {
+	if t == nil || t.Base == nil {
 		return http.DefaultTransport
 	}
 	return t.Base

@@ -257,6 +257,32 @@ func TestTransport_Spans(t *testing.T) {
 			`,
 		},
 		{
+			name:    "a caller that is gone already",
+			handler: answers(200),
+			run: func(t *testing.T, s *sdk, server *memhttp.Server) {
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				fetch(ctx, t, s.edge(server.Transport, everySecond), "GET", nil)
+			},
+			want: `
+				#1 redoubt billing internal unset 0s-0s
+				   redoubt.attempts=0 redoubt.name=billing redoubt.outcome=cancelled
+			`,
+		},
+		{
+			name:    "a field that makes no sense",
+			handler: answers(200),
+			run: func(t *testing.T, s *sdk, server *memhttp.Server) {
+				rt := s.edge(server.Transport, everySecond)
+				rt.HeaderTimeout = -1
+				fetch(t.Context(), t, rt, "GET", nil)
+			},
+			want: `
+				#1 redoubt billing internal error(redoubt: Transport: HeaderTimeout is -1ns, must not be negative) 0s-0s
+				   error.type=_OTHER redoubt.attempts=0 redoubt.name=billing redoubt.outcome=failure
+			`,
+		},
+		{
 			name:    "a method that nobody knows",
 			handler: answers(404),
 			run: func(t *testing.T, s *sdk, server *memhttp.Server) {

@@ -288,7 +288,27 @@ const redacted = "REDACTED"
 
 // redact returns u without its user, its fragment and the values of its query.
 func redact(u *url.URL) string {
-	return (&url.URL{Scheme: u.Scheme, Opaque: u.Opaque, Host: u.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: redactQuery(u.RawQuery)}).String()
+	return (&url.URL{Scheme: u.Scheme, Opaque: redactOpaque(u.Opaque), Host: u.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: redactQuery(u.RawQuery)}).String()
+}
+
+// redactOpaque does the same to an opaque part, which may be all of a URL but its
+// scheme.
+func redactOpaque(opaque string) string {
+	opaque, _, _ = strings.Cut(opaque, "#")
+	opaque, query, asked := strings.Cut(opaque, "?")
+	slashes := ""
+	if rest, ok := strings.CutPrefix(opaque, "//"); ok {
+		slashes, opaque = "//", rest
+	}
+	authority, path, more := strings.Cut(opaque, "/")
+	opaque = slashes + authority[strings.LastIndexByte(authority, '@')+1:]
+	if more {
+		opaque += "/" + path
+	}
+	if asked {
+		opaque += "?" + redactQuery(query)
+	}
+	return opaque
 }
 
 func redactQuery(query string) string {
