@@ -177,7 +177,7 @@ func (b *Breaker) Do(ctx context.Context, call func(context.Context) error) erro
 	if cause != nil && b.config.CallerDeadline > 0 {
 		ran = b.now() - start
 	}
-	outcome = b.config.outcome(ctx, cause, ran)
+	outcome = b.outcome(ctx, cause, ran)
 	return cause
 }
 

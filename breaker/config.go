@@ -255,14 +255,14 @@ func DefaultClassify(err error) Outcome {
 
 // outcome judges a call that has returned after it ran for so long. ctx is the
 // caller's.
-func (c *Config) outcome(ctx context.Context, err error, ran time.Duration) Outcome {
+func (b *Breaker) outcome(ctx context.Context, err error, ran time.Duration) Outcome {
 	if err != nil && law.CallerGaveUp(ctx) {
-		if c.CallerDeadline > 0 && ran >= c.CallerDeadline && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if d := b.config.CallerDeadline; d > 0 && ran >= d && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return Failure
 		}
 		return Ignored
 	}
-	switch o := c.Classify(err); o {
+	switch o := b.config.Classify(err); o {
 	case Success, Failure, Slow, Ignored:
 		return o
 	default:
