@@ -10,15 +10,20 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/breakercmd"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/exit"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hgcmd"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/loadcmd"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/runcmd"
 )
 
 // commands are redoubt's commands. Each is a package of its own below internal.
 var commands = []func() *cobra.Command{
 	hgcmd.Command,
+	loadcmd.Command,
+	loadcmd.ReportCommand,
 	runcmd.Command,
+	breakercmd.Command,
 	versionCommand,
 }
 

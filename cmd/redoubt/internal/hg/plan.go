@@ -28,7 +28,7 @@ func Plan(ctx context.Context, o Options, rep *report.Report) error {
 }
 
 func plan(ctx context.Context, o Options, rep *report.Report) error {
-	hg, err := mercurial.New(mercurial.Config{Path: o.HgPath, LockWait: o.LockWait, UserConfig: o.UserConfig})
+	hg, err := mercurial.New(mercurial.Config{Path: o.HgPath, LockWait: o.LockWait, UserConfig: o.UserConfig, Ran: rep.Ran})
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (r *runner) planFetch(ctx context.Context, repo string, revision source.Rev
 }
 
 func (r *runner) planFrom(ctx context.Context, from *remote.Remote, revision source.Revision) (string, error) {
-	if err := from.Probe(ctx, r.Root); err != nil {
+	if err := from.Probe(ctx, r.Root, revision.String()); err != nil {
 		return "", err
 	}
 	return from.Lookup(ctx, revision.String())

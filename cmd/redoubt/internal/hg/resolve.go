@@ -27,6 +27,9 @@ func (r *runner) resolve(ctx context.Context) (source.Revision, error) {
 	}
 	if err != nil {
 		primary.Drop(err)
+		if primary.State.State == remote.Unauthorized {
+			return source.Revision{}, failure.New(failure.Usage, "%s wants a user and a password, which belong into ~/.netrc: %s", r.Primary, remote.Verdict(err).Message)
+		}
 		return source.Revision{}, r.unresolved(ctx, err)
 	}
 	r.report.Step("%s: %s is %.12s", r.Primary, r.name(), node)
@@ -42,17 +45,23 @@ func (r *runner) name() string {
 
 // lookup asks one source what the name means.
 func (r *runner) lookup(ctx context.Context, from *remote.Remote) (string, error) {
-	if err := from.Probe(ctx, r.Root); err != nil {
+	name := r.wanted()
+	if err := from.Probe(ctx, r.Root, name); err != nil {
 		return "", err
 	}
-	if !r.Revision.IsZero() {
-		return from.Lookup(ctx, r.Revision.String())
-	}
-	node, err := from.Lookup(ctx, "default")
-	if err != nil && store.Unknown(err) {
+	node, err := from.Lookup(ctx, name)
+	if err != nil && r.Revision.IsZero() && store.Unknown(err) {
 		return from.Lookup(ctx, "tip")
 	}
 	return node, err
+}
+
+// wanted is the revision as sources are asked for it.
+func (r *runner) wanted() string {
+	if r.Revision.IsZero() {
+		return "default"
+	}
+	return r.Revision.String()
 }
 
 // resolveStale asks the mirrors, in order, as the primary gave no answer.

@@ -12,6 +12,11 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/redoubt-go/redoubt/breaker/shared"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/checkout"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/failure"
@@ -39,17 +44,23 @@ func Run(ctx context.Context, o Options, rep *report.Report, stderr io.Writer) e
 	rep.Edit(func(res *report.Result) {
 		res.URL, res.Dest, res.Asked, res.Verify = o.Primary.String(), o.Dest, o.Revision.String(), string(o.Verify)
 	})
+	ctx, span := otel.Tracer("github.com/redoubt-go/redoubt/cmd/redoubt").Start(ctx, "checkout", trace.WithAttributes(
+		attribute.String("hg.url", o.Primary.String()), attribute.String("hg.revision", o.Revision.String())))
+	defer span.End()
 	err := run(ctx, o, rep, stderr)
 	if err == nil {
 		return nil
 	}
-	return failure.Of(ctx, err)
+	failed := failure.Of(ctx, err)
+	span.SetStatus(codes.Error, failed.Error())
+	span.SetAttributes(attribute.String("error.type", string(failed.Kind)))
+	return failed
 }
 
 func run(ctx context.Context, o Options, rep *report.Report, stderr io.Writer) error {
 	id := rand.Text()
 	hg, err := mercurial.New(mercurial.Config{
-		Path: o.HgPath, LockWait: o.LockWait, UserConfig: o.UserConfig, Run: id, Stderr: stderr,
+		Path: o.HgPath, LockWait: o.LockWait, UserConfig: o.UserConfig, Run: id, Stderr: stderr, Ran: rep.Ran,
 	})
 	if err != nil {
 		return err
@@ -58,6 +69,7 @@ func run(ctx context.Context, o Options, rep *report.Report, stderr io.Writer) e
 	r := &runner{Options: o, hg: hg, report: rep, id: id}
 	r.connect()
 	defer r.disconnect()
+	r.begin(ctx)
 	if err := r.version(ctx); err != nil {
 		return err
 	}
@@ -65,6 +77,7 @@ func run(ctx context.Context, o Options, rep *report.Report, stderr io.Writer) e
 		return err
 	}
 	defer r.dest.Release()
+	defer r.remember(ctx)
 	return r.make(ctx)
 }
 

@@ -3,6 +3,7 @@ package hg
 import (
 	"context"
 	"log/slog"
+	"os"
 	"slices"
 	"time"
 
@@ -34,8 +35,24 @@ func (r *runner) connect() {
 	})
 }
 
+// begin begins to ask the source that is going to be asked first, if it is
+// certain that one is: a name has to be resolved, or there is nothing here yet.
+func (r *runner) begin(ctx context.Context) {
+	first := r.remotes[len(r.remotes)-1]
+	if r.Revision.IsHash() {
+		if _, err := os.Lstat(r.Dest); err == nil || r.ShareBase != "" || r.Fastest || len(temps(r.Dest)) > 0 {
+			return
+		}
+		r.recall(ctx)
+		first = r.remotes[slices.IndexFunc(r.remotes, func(r *remote.Remote) bool { return r.Out == nil })]
+	}
+	r.look()
+	first.Begin(ctx, r.wanted())
+}
+
 func (r *runner) disconnect() {
 	for _, remote := range r.remotes {
+		remote.Stop()
 		if m := remote.Mirror(); m != nil {
 			m.Close()
 		}
@@ -82,6 +99,7 @@ func (r *runner) circuit(s source.Source) *shared.Breaker {
 func (r *runner) fetch(ctx context.Context) (*store.Fetch, error) {
 	r.report.Phase("fetch")
 	r.look()
+	r.recall(ctx)
 	if r.Fastest {
 		r.sortByTime(ctx)
 	}
@@ -161,7 +179,7 @@ func (r *runner) sortByTime(ctx context.Context) {
 			continue
 		}
 		start := time.Now()
-		if err := m.Probe(ctx, r.Root); err != nil && ctx.Err() == nil {
+		if err := m.Probe(ctx, r.Root, r.wanted()); err != nil && ctx.Err() == nil {
 			m.Drop(err)
 		}
 		took[m] = time.Since(start)

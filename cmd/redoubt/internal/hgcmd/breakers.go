@@ -1,42 +1,29 @@
 package hgcmd
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"text/tabwriter"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/breaker/shared"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/circuits"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/exit"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/source"
-	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/statedir"
 )
 
-func openStore(dir string) (shared.Store, error) {
-	if dir == "" {
-		var err error
-		if dir, err = statedir.Default(); err != nil {
-			return nil, exit.With(exit.Usage, err)
-		}
-	}
-	return shared.NewFileStore(statedir.Breakers(dir)), nil
-}
-
-// circuits returns the circuits of "redoubt hg" and says what can't be read.
-func circuits(cmd *cobra.Command, store shared.Store) []shared.Circuit {
+// known returns the circuits of "redoubt hg" and says what can't be read.
+func known(cmd *cobra.Command, store shared.Store) []shared.Circuit {
 	all, err := shared.Status(cmd.Context(), store)
 	if err != nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "redoubt: %v\n", err)
 	}
 	var ours []shared.Circuit
 	for _, c := range all {
-		if c.Name == hg.BreakerName {
+		if c.Name == hg.BreakerName || c.Name == hg.MemoryName && c.State == breaker.Open {
 			ours = append(ours, c)
 		}
 	}
@@ -52,61 +39,16 @@ func statusCommand() *cobra.Command {
 		Example: "  redoubt hg status",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			store, err := openStore(dir)
+			store, err := circuits.Open(dir)
 			if err != nil {
 				return err
 			}
-			list := circuits(cmd, store)
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), list)
-			}
-			return printTable(cmd.OutOrStdout(), list)
+			return circuits.Print(cmd.OutOrStdout(), "server", known(cmd, store), func(c shared.Circuit) string { return c.Key }, asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "state-dir", "", "`directory` of what is known of servers (default: $XDG_STATE_HOME/redoubt)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
-}
-
-type circuitJSON struct {
-	Server       string    `json:"server"`
-	State        string    `json:"state"`
-	Failures     int64     `json:"failures"`
-	Reason       string    `json:"reason,omitempty"`
-	Until        time.Time `json:"until,omitzero"`
-	FailedProbes int       `json:"failed_probes,omitempty"`
-	Last         string    `json:"last,omitempty"`
-}
-
-func printJSON(w io.Writer, list []shared.Circuit) error {
-	out := make([]circuitJSON, 0, len(list))
-	for _, c := range list {
-		out = append(out, circuitJSON{
-			Server: c.Key, State: c.State.String(), Failures: c.Failures, Reason: string(c.Reason),
-			Until: c.Until, FailedProbes: c.FailedProbes, Last: lastOf(c),
-		})
-	}
-	return json.NewEncoder(w).Encode(out)
-}
-
-func lastOf(c shared.Circuit) string {
-	if c.Last == nil {
-		return ""
-	}
-	return c.Last.Error()
-}
-
-func printTable(w io.Writer, list []shared.Circuit) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SERVER\tSTATE\tFAILURES\tUNTIL\tLAST")
-	for _, c := range list {
-		until := "-"
-		if c.State == breaker.Open {
-			until = fmt.Sprintf("in %v", time.Until(c.Until).Round(time.Second))
-		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", c.Key, c.State, c.Failures, until, lastOf(c))
-	}
-	return table.Flush()
 }
 
 func resetCommand() *cobra.Command {
@@ -117,17 +59,17 @@ func resetCommand() *cobra.Command {
 		Example: "  redoubt hg reset https://hg.example.net/repo",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			hideSecrets(args)
-			store, err := openStore(dir)
+			store, err := circuits.Open(dir)
 			if err != nil {
 				return err
 			}
-			keys, err := keysOf(cmd, store, args)
+			which, err := chosen(cmd, store, args)
 			if err != nil {
 				return err
 			}
 			var errs []error
-			for _, key := range keys {
-				errs = append(errs, shared.Reset(cmd.Context(), store, hg.BreakerName, key))
+			for _, c := range which {
+				errs = append(errs, shared.Reset(cmd.Context(), store, c.Name, c.Key))
 			}
 			return errors.Join(errs...)
 		},
@@ -136,21 +78,24 @@ func resetCommand() *cobra.Command {
 	return cmd
 }
 
-// keysOf returns the circuits of the servers of urls, or all if there are none.
-func keysOf(cmd *cobra.Command, store shared.Store, urls []string) ([]string, error) {
-	var keys []string
+// chosen returns the circuits of the servers of urls, and of the mirrors at
+// them, or all if there are none.
+func chosen(cmd *cobra.Command, store shared.Store, urls []string) ([]shared.Circuit, error) {
+	all := known(cmd, store)
+	if len(urls) == 0 {
+		return all, nil
+	}
+	var which []shared.Circuit
 	for _, url := range urls {
 		s, err := source.Repository("URL", url)
 		if err != nil {
 			return nil, exit.With(exit.Usage, err)
 		}
-		keys = append(keys, s.Endpoint())
+		for _, c := range all {
+			if c.Key == s.Endpoint() || strings.HasPrefix(c.Key, s.String()+" for ") {
+				which = append(which, c)
+			}
+		}
 	}
-	if len(urls) > 0 {
-		return keys, nil
-	}
-	for _, c := range circuits(cmd, store) {
-		keys = append(keys, c.Key)
-	}
-	return keys, nil
+	return which, nil
 }

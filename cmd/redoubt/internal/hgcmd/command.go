@@ -51,7 +51,8 @@ const examples = `  # A revision, from a mirror if that has it:
 const exitCodes = `
 Exit codes:
     0  done
-    2  the command line makes no sense, or is not safe; nothing was touched
+    2  the command line makes no sense, or is not safe, and nothing was touched;
+       or the primary wants another user and password
    65  no source has the revision
    69  no source could be used; later one may
    72  what is on disk is damaged; use --repair, or purge the cache

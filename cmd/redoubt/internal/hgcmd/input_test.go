@@ -207,7 +207,7 @@ func TestHg_41_Output(t *testing.T) {
 	if r.stdout != src.tip+"\n" {
 		t.Errorf("stdout %q", r.stdout)
 	}
-	for _, want := range []string{"capabilities", "getbundle", "lookup", "first byte", "waiting for first bytes", "phases:"} {
+	for _, want := range []string{"capabilities", "getbundle", "batch", "first byte", "waiting for first bytes", "hg commands", "update", "phases:"} {
 		if !strings.Contains(r.stderr, want) {
 			t.Errorf("the trace lacks %q", want)
 		}

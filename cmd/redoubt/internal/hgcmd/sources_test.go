@@ -83,7 +83,7 @@ func TestHg_17_UnknownRevision(t *testing.T) {
 	mirror := stale(t)
 	h.run("--rev", strings.Repeat("ab", 20), "--mirror", mirror.URL, f.URL, "d").want(t, 65)
 	h.run("--rev", "no-such-tag", "--mirror", mirror.URL, f.URL, "d").want(t, 65)
-	if mirror.count("lookup") == 0 || f.count("lookup") == 0 {
+	if mirror.count("batch") == 0 || f.count("batch") == 0 {
 		t.Error("not all sources were asked")
 	}
 	if entries, _ := os.ReadDir(filepath.Dir(h.path("d"))); len(entries) != 0 {

@@ -66,8 +66,9 @@ reach the command itself but not what it started.
 With --breaker, runs that give the same NAME share a circuit breaker in
 --state-dir: after some failures in a row, in whatever runs, the command is not
 run any more until a cooldown is over. Then one run tries; the others go on to
-refuse until it is known how that went. Failures that are not to be retried do
-not count. A run with a --timeout waits for the circuit if there is time. NAME is
+refuse until it is known how that went. "redoubt breaker status" shows it and
+"redoubt breaker reset NAME" closes it. Failures that are not to be retried do not
+count. A run with a --timeout waits for the circuit if there is time. NAME is
 stored and shown in telemetry: put no secret in it.
 
 Messages go to stderr, a line for each retry and one at the end, and show the

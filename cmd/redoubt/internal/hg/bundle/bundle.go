@@ -92,7 +92,6 @@ func Download(ctx context.Context, m *mirror.Mirror, b Bundle, path string, prog
 		if !d.broken || ctx.Err() != nil {
 			return resumed, err
 		}
-		m.Failed(ctx, err)
 		if idle++; d.have() > before {
 			idle = 0
 		}

@@ -18,6 +18,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gofrs/flock"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/codes"
+
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/classify"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/proc"
 )
@@ -33,13 +37,26 @@ type Config struct {
 	UserConfig bool          // let the user's and the system's hgrc count
 	Run        string        // identifies this run in the environment of children
 	Stderr     io.Writer     // gets what hg writes to stderr, as it comes; nil means nobody
+
+	// Ran is told of every command that ended. Nil means nobody.
+	Ran func(Command)
 }
+
+// A Command is a run of hg that ended.
+type Command struct {
+	Name   string // the first argument
+	Took   time.Duration
+	Failed bool
+}
+
+var tracer = otel.Tracer("github.com/redoubt-go/redoubt/cmd/redoubt")
 
 // An Hg runs hg. It is safe for concurrent use. Make one with New, and Close it.
 type Hg struct {
 	config Config
 	path   string
-	dir    string // holds our hgrc
+	dir    string       // holds our hgrc
+	held   *flock.Flock // says that dir is in use
 	env    []string
 
 	mu      sync.Mutex
@@ -67,11 +84,11 @@ func New(config Config) (*Hg, error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, &MissingError{Path: config.Path, Why: err.Error()}
 	}
-	dir, err := os.MkdirTemp("", "redoubt-hg-")
+	dir, held, err := makeDir()
 	if err != nil {
 		return nil, fmt.Errorf("hg: %w", err)
 	}
-	h := &Hg{config: config, path: path, dir: dir}
+	h := &Hg{config: config, path: path, dir: dir, held: held}
 	if err := os.WriteFile(h.rc(), []byte(h.configuration()), 0o600); err != nil {
 		h.Close()
 		return nil, fmt.Errorf("hg: %w", err)
@@ -84,9 +101,10 @@ func New(config Config) (*Hg, error) {
 func (h *Hg) Close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_ = h.session.close()
+	h.session.kill()
 	h.session = nil
 	_ = os.RemoveAll(h.dir)
+	_ = h.held.Close()
 }
 
 func (h *Hg) rc() string { return filepath.Join(h.dir, "hgrc") }
@@ -206,11 +224,19 @@ func (h *Hg) Run(ctx context.Context, c Call) (string, error) {
 	if c.Stall > 0 {
 		run = h.alone
 	}
+	start := time.Now()
+	_, span := tracer.Start(ctx, "hg "+c.Args[0])
+	defer span.End()
 	stdout, stderr, err := run(ctx, c, args, shown)
+	if h.config.Ran != nil {
+		h.config.Ran(Command{Name: c.Args[0], Took: time.Since(start), Failed: err != nil})
+	}
 	if err == nil {
 		return stdout, nil
 	}
-	return stdout, h.failure(c, err, c.hide(stderr))
+	failure := h.failure(c, err, c.hide(stderr))
+	span.SetStatus(codes.Error, failure.Error())
+	return stdout, failure
 }
 
 // alone runs a command in a process of its own, which is ended if it stalls.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/proc"
 )
@@ -134,6 +135,15 @@ func (s *session) block() (channel byte, data []byte, err error) {
 		return 0, nil, errSession
 	}
 	return channel, b.Bytes(), nil
+}
+
+// kill ends a server that has nothing to do. Python takes longer to leave than
+// some commands to run.
+func (s *session) kill() {
+	if s != nil {
+		_ = s.process.Signal(syscall.SIGKILL)
+		_ = s.close()
+	}
 }
 
 // close ends the server and returns how it ended.

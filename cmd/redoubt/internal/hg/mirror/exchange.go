@@ -128,7 +128,8 @@ type body struct {
 	exchange *exchange
 	limits   Limits
 	cancel   func(error)
-	err      error // what ended it
+	ended    func(error) // told how, once
+	err      error       // what ended it
 
 	waited time.Duration // in this window
 	got    int64
@@ -178,6 +179,10 @@ func (b *body) tooSlow(n int, took time.Duration) error {
 func (b *body) Close() error {
 	err := b.ReadCloser.Close()
 	b.cancel(nil)
+	if b.ended != nil {
+		b.ended(b.err)
+		b.ended = nil
+	}
 	failure := b.err
 	if errors.Is(failure, io.EOF) {
 		failure = nil

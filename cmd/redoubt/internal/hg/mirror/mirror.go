@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -64,7 +65,7 @@ const maxRedirects = 5
 func New(config Config) *Mirror {
 	m := &Mirror{config: config, base: transport(config.Limits)}
 	m.client = &http.Client{
-		Transport:     &redoubt.Transport{Base: attempts{m}, Layer: m.stack()},
+		Transport:     &redoubt.Transport{Base: attempts{m}, Layer: m.stack(), StallTimeout: redoubt.NoStallTimeout},
 		CheckRedirect: m.redirect,
 	}
 	return m
@@ -97,7 +98,7 @@ func (m *Mirror) stack() redoubt.Stack {
 		},
 	}
 	if m.config.Breaker != nil {
-		stack = append(stack, m.config.Breaker)
+		stack = append(stack, redoubt.LayerFunc(m.header))
 	}
 	return append(stack, timeout.Limit(limits.FirstByte))
 }
@@ -109,6 +110,9 @@ func retryable(err error) bool {
 // BreakerOutcome judges what a failure says about a server: only what a wait can
 // cure. To lack a revision, or to be somebody else, is no illness.
 func BreakerOutcome(err error) breaker.Outcome {
+	if errors.Is(err, errHeader) {
+		return breaker.Ignored
+	}
 	if err != nil && classify.Transport(err).Reaction == classify.Security {
 		return breaker.Ignored
 	}
@@ -141,7 +145,7 @@ func (m *Mirror) Do(req *http.Request, command string) (*http.Response, error) {
 	}
 	x.Status = resp.StatusCode
 	x.FirstByte = time.Since(x.start)
-	resp.Body = &body{ReadCloser: resp.Body, exchange: x, limits: m.config.Limits, cancel: cancel}
+	resp.Body = &body{ReadCloser: resp.Body, exchange: x, limits: m.config.Limits, cancel: cancel, ended: func(err error) { m.ended(ctx, x.Status, err) }}
 	return resp, nil
 }
 
@@ -158,12 +162,38 @@ func (m *Mirror) plain(err error) error {
 	return err
 }
 
-// Failed tells the breaker of a failure that it could not see, such as an answer
-// that broke off.
-func (m *Mirror) Failed(ctx context.Context, err error) {
-	if m.config.Breaker != nil && err != nil && classify.Transport(err).Source {
-		_ = m.config.Breaker.Do(ctx, func(context.Context) error { return err })
+// errHeader stands for a good header before the breaker, which hears of the
+// answer when that has ended: a header says nothing of a body that breaks off.
+var errHeader = errors.New("the header was good")
+
+// header is the breaker's part until the header of an answer: what fails by then
+// counts, and what is good so far does not yet.
+func (m *Mirror) header(ctx context.Context, call func(context.Context) error) error {
+	err := m.config.Breaker.Do(ctx, func(ctx context.Context) error {
+		if err := call(ctx); err != nil {
+			return err
+		}
+		return errHeader
+	})
+	if errors.Is(err, errHeader) {
+		return nil
 	}
+	return err
+}
+
+// ended tells the breaker how an answer ended, unless it heard by the header
+// already, or nobody wanted the rest.
+func (m *Mirror) ended(ctx context.Context, status int, err error) {
+	atEnd := errors.Is(err, io.EOF)
+	switch {
+	case m.config.Breaker == nil, redoubt.FailureStatus(status):
+		return
+	case atEnd, err == nil && status >= http.StatusBadRequest:
+		err = nil
+	case err == nil, !classify.Transport(err).Source:
+		return
+	}
+	_ = m.config.Breaker.Do(context.WithoutCancel(ctx), func(context.Context) error { return err })
 }
 
 // authorize adds user and password to a request: those of the URL, or else of

@@ -3,11 +3,14 @@ package mirror
 import (
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
 
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/breaker/shared"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/source"
 )
 
@@ -105,5 +108,68 @@ func TestTooSlow(t *testing.T) {
 	}
 	if slow, ok := errors.AsType[*RateError](err); !ok || slow.Rate != 900 {
 		t.Errorf("err = %v", err)
+	}
+}
+
+// An answer counts once, when it has ended: a good header does not make up for a
+// body that breaks off, and an answer that nobody wants proves nothing.
+func TestBreakerHearsTheEnd(t *testing.T) {
+	const good, cut, unwanted, missing, ill = "good", "cut", "unwanted", "missing", "ill"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.RawQuery {
+		case cut:
+			w.Header().Set("Content-Length", "10")
+			io.WriteString(w, "hel")
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		case missing:
+			w.WriteHeader(http.StatusNotFound)
+		case ill:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			io.WriteString(w, "hello")
+		}
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer server.Close()
+	for _, test := range []struct {
+		answers []string
+		want    breaker.State
+	}{
+		{[]string{cut, cut}, breaker.Closed},
+		{[]string{cut, cut, cut}, breaker.Open},
+		{[]string{cut, unwanted, cut, unwanted, cut}, breaker.Open},
+		{[]string{cut, ill, cut}, breaker.Open},
+		{[]string{ill, ill}, breaker.Closed},
+		{[]string{cut, cut, good, cut, cut}, breaker.Closed},
+		{[]string{cut, cut, missing, cut, cut}, breaker.Closed},
+	} {
+		s, err := source.Repository("URL", server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := limits()
+		l.Attempts = 1
+		guard := shared.New(shared.Config{
+			Name: "test", Store: shared.NewFileStore(t.TempDir()), Consecutive: 3, Classify: BreakerOutcome,
+		})
+		m := New(Config{Source: s, Limits: l, Breaker: guard})
+		for _, answer := range test.answers {
+			u := s.URL()
+			u.RawQuery = answer
+			resp, err := m.Do(&http.Request{Method: http.MethodGet, URL: u, Header: make(http.Header)}, "test")
+			if err != nil {
+				t.Fatalf("%v: %s: %v", test.answers, answer, err)
+			}
+			if answer != unwanted {
+				io.Copy(io.Discard, resp.Body)
+			}
+			resp.Body.Close()
+			resp.Body.Close() // counts no more
+		}
+		if got := guard.State(); got != test.want {
+			t.Errorf("%v: %v, want %v", test.answers, got, test.want)
+		}
+		m.Close()
 	}
 }

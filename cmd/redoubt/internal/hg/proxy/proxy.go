@@ -33,6 +33,7 @@ type Proxy struct {
 	mirror *mirror.Mirror
 	server *http.Server
 	url    string
+	able   string
 	bytes  atomic.Int64
 	served sync.WaitGroup
 
@@ -49,14 +50,16 @@ var commands = []string{
 }
 
 // Start serves m on a port of the loopback until Close is called. The path holds
-// a secret, so that other users of the machine can't use our credentials.
-func Start(ctx context.Context, m *mirror.Mirror) (*Proxy, error) {
+// a secret, so that other users of the machine can't use our credentials. able
+// are the capabilities of the mirror if they are known: hg asks for them first,
+// and need not wait for what was said a moment ago.
+func Start(ctx context.Context, m *mirror.Mirror, able []string) (*Proxy, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	token := crand.Text()
-	p := &Proxy{mirror: m, url: "http://" + listener.Addr().String() + "/" + token}
+	p := &Proxy{mirror: m, able: strings.Join(able, " "), url: "http://" + listener.Addr().String() + "/" + token}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/"+token, p.serve)
 	mux.HandleFunc("/"+token+"/{$}", p.serve)
@@ -117,6 +120,11 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only commands that read are passed on", http.StatusForbidden)
 		return
 	}
+	if command == "capabilities" && p.able != "" {
+		w.Header().Set("Content-Type", "application/mercurial-0.1")
+		_, _ = io.WriteString(w, p.able)
+		return
+	}
 	resp, err := p.mirror.Do(p.outgoing(r), command)
 	if err != nil {
 		p.failed(err)
@@ -134,11 +142,11 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.WriteHeader(resp.StatusCode)
-	p.pass(w, r, resp.Body)
+	p.pass(w, resp.Body)
 }
 
 // pass copies an answer to hg. If it breaks off, so does the connection.
-func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, body io.Reader) {
+func (p *Proxy) pass(w http.ResponseWriter, body io.Reader) {
 	answer := &counted{Reader: body, total: &p.bytes}
 	_, err := io.Copy(w, answer)
 	if err == nil {
@@ -146,7 +154,6 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, body io.Reader) {
 	}
 	if answer.err != nil { // else it was hg that went away
 		p.failed(answer.err)
-		p.mirror.Failed(context.WithoutCancel(r.Context()), answer.err)
 	}
 	panic(http.ErrAbortHandler)
 }

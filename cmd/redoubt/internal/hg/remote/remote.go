@@ -3,10 +3,13 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +38,11 @@ type Remote struct {
 	known  bool // it was probed
 	root   string
 	able   []string // capabilities
+
+	nodes map[string]string // what lookups said, "" if unknown
+
+	early chan error // of a probe that is under way
+	stop  context.CancelFunc
 }
 
 // Config says how to use a source.
@@ -105,8 +113,14 @@ func (r *Remote) Drop(err error) {
 // Reset lets the source take part again, after what kept it out has changed.
 func (r *Remote) Reset() {
 	r.Out = nil
+	r.nodes = nil
 	r.State.State, r.State.Reason = "unused", ""
 }
+
+// Unauthorized is the state of a source that wants a password, or another one.
+const Unauthorized = "unauthorized"
+
+var unauthorized = regexp.MustCompile(`\b401\b|authorization required|Permission denied \(publickey`)
 
 func stateOf(err error, v classify.Verdict) string {
 	var state *stateError
@@ -119,6 +133,8 @@ func stateOf(err error, v classify.Verdict) string {
 		return "stale"
 	case v.Reaction == classify.Security:
 		return "untrusted"
+	case unauthorized.MatchString(v.Message):
+		return Unauthorized
 	case strings.Contains(v.Message, "repository is unrelated"):
 		return "unrelated"
 	case v.Reaction == classify.Next:
@@ -139,11 +155,35 @@ func Unrelated(root, want string) error {
 	return &stateError{"unrelated", fmt.Sprintf("its first revision is %.12s, not %.12s", root, want)}
 }
 
+// Remembered returns the error for a source that an earlier run found to be
+// none, and that is left alone until a moment.
+func Remembered(since, until time.Time) error {
+	return &stateError{stateRemembered, fmt.Sprintf("it was no source %v ago, is asked again in %v",
+		time.Since(since).Round(time.Second), time.Until(until).Round(time.Second))}
+}
+
+const stateRemembered = "remembered"
+
+// IsRemembered reports whether err is one of Remembered's.
+func IsRemembered(err error) bool {
+	state, ok := errors.AsType[*stateError](err)
+	return ok && state.state == stateRemembered
+}
+
 // Probe asks the source what it is, unless it was asked before. want is the
-// expected first revision, "" if any will do.
-func (r *Remote) Probe(ctx context.Context, want string) error {
+// expected first revision, "" if any will do. revision is what it will be asked
+// for next: a server tells both at once.
+func (r *Remote) Probe(ctx context.Context, want, revision string) error {
+	if r.early != nil {
+		err := <-r.early
+		r.Stop()
+		if err != nil {
+			return err
+		}
+		r.known = true
+	}
 	if !r.known {
-		if err := r.probe(ctx); err != nil {
+		if err := r.probe(ctx, revision); err != nil {
 			return err
 		}
 		r.known = true
@@ -158,31 +198,142 @@ func (r *Remote) Probe(ctx context.Context, want string) error {
 	}
 }
 
-func (r *Remote) probe(ctx context.Context) error {
+// Begin begins to probe an HTTP source, for the next Probe to go on with, while
+// hg is still starting. Stop must be called, too.
+func (r *Remote) Begin(ctx context.Context, revision string) {
+	if r.mirror == nil {
+		return
+	}
+	ctx, r.stop = context.WithCancel(ctx)
+	early := make(chan error, 1)
+	r.early = early
+	go func() {
+		defer close(early)
+		early <- r.probe(ctx, revision)
+	}()
+}
+
+// Stop ends what Begin began, unless Probe has seen to it.
+func (r *Remote) Stop() {
+	if r.early == nil {
+		return
+	}
+	r.stop()
+	for range r.early { // until it is closed
+	}
+	r.early = nil
+}
+
+func (r *Remote) probe(ctx context.Context, revision string) error {
 	var err error
 	if r.mirror != nil {
 		if r.able, err = wire.Capabilities(ctx, r.mirror); err != nil {
 			return err
 		}
-		r.root, err = wire.Lookup(ctx, r.mirror, "0")
-		if errors.Is(err, wire.ErrUnknownRevision) {
-			r.root, err = source.NullNode, nil
+		if slices.Contains(r.able, "batch") && revision != "" {
+			return r.probeBoth(ctx, revision)
 		}
-		return err
 	}
-	r.root, err = r.identify(ctx, "0")
+	r.root, err = r.ask(ctx, "0")
 	if errors.Is(err, wire.ErrUnknownRevision) {
 		r.root, err = source.NullNode, nil
 	}
 	return err
 }
 
-// Lookup returns the full hash of a revision that the source has.
+// probeBoth asks for the root and a revision in one request.
+func (r *Remote) probeBoth(ctx context.Context, revision string) error {
+	nodes, err := wire.Lookups(ctx, r.mirror, "0", revision)
+	if err != nil {
+		return err
+	}
+	r.root = cmp.Or(nodes[0], source.NullNode)
+	r.note(revision, nodes[1])
+	return nil
+}
+
+func (r *Remote) note(revision, node string) {
+	if r.nodes == nil {
+		r.nodes = make(map[string]string)
+	}
+	r.nodes[revision] = node
+	if node != "" {
+		r.nodes[node] = node
+	}
+}
+
+// Lookup returns the full hash of a revision that the source has. What it said
+// in this run holds until Reset.
 func (r *Remote) Lookup(ctx context.Context, revision string) (string, error) {
+	node, known := r.nodes[revision]
+	switch {
+	case known && node == "":
+		return "", wire.ErrUnknownRevision
+	case known:
+		return node, nil
+	}
+	node, err := r.ask(ctx, revision)
+	if err == nil {
+		r.note(revision, node)
+	}
+	return node, err
+}
+
+// ask asks the source, whatever is known.
+func (r *Remote) ask(ctx context.Context, revision string) (string, error) {
 	if r.mirror != nil {
 		return wire.Lookup(ctx, r.mirror, revision)
 	}
 	return r.identify(ctx, revision)
+}
+
+// Count returns how many revisions the source has. It asks for the last but one,
+// the last but three and so on, until there is none: unlike others, negative
+// numbers can't be taken for hashes.
+func (r *Remote) Count(ctx context.Context) (int, error) {
+	has := func(n int) (bool, error) {
+		_, err := r.ask(ctx, strconv.Itoa(-n))
+		if errors.Is(err, wire.ErrUnknownRevision) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	return count(has)
+}
+
+// most is how many revisions a repository can have in Mercurial's format.
+const most = 1 << 31
+
+// count returns the largest number that a source has, which has all that are
+// smaller.
+func count(has func(int) (bool, error)) (int, error) {
+	low, high := 0, 1 // it has the low one, and perhaps the high one
+	for {
+		if high > most {
+			return 0, &stateError{"foreign", "it claims to have any number of revisions"}
+		}
+		ok, err := has(high)
+		if err != nil {
+			return 0, err
+		}
+		if !ok {
+			break
+		}
+		low, high = high, 2*high
+	}
+	for high-low > 1 {
+		middle := low + (high-low)/2
+		ok, err := has(middle)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return low, nil
 }
 
 func (r *Remote) identify(ctx context.Context, revision string) (string, error) {
@@ -202,7 +353,7 @@ func (r *Remote) Pull(ctx context.Context, repo, revision string) error {
 	if r.direct {
 		return r.hg.Pull(ctx, repo, mercurial.Pull{From: r.Source.Operand(), Shown: r.Source.String(), Rev: revision, Stall: r.stall})
 	}
-	p, err := proxy.Start(ctx, r.mirror)
+	p, err := proxy.Start(ctx, r.mirror, r.able)
 	if err != nil {
 		return err
 	}

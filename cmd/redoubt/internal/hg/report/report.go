@@ -30,6 +30,7 @@ type Report struct {
 	shown    time.Time // when progress was last shown
 	drawn    bool      // a line of progress stands on the terminal
 	exchange []mirror.Exchange
+	commands []mercurial.Command
 }
 
 // A Result is all there is to know about a run.
@@ -62,7 +63,7 @@ type Result struct {
 type Source struct {
 	URL     string `json:"url"`
 	Primary bool   `json:"primary"`
-	State   string `json:"state"` // unused, ok, stale, empty, unrelated, open, unavailable, foreign, untrusted
+	State   string `json:"state"` // unused, ok, stale, empty, unrelated, open, unavailable, foreign, remembered, unauthorized, untrusted
 	Reason  string `json:"reason,omitempty"`
 	Before  string `json:"breaker_before,omitempty"`
 	After   string `json:"breaker_after,omitempty"`
@@ -209,6 +210,13 @@ func (r *Report) Exchanged(x mirror.Exchange) {
 	r.result.Waited += x.Waited.Seconds()
 }
 
+// Ran takes note of a run of hg that ended.
+func (r *Report) Ran(c mercurial.Command) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.commands = append(r.commands, c)
+}
+
 // Progress shows how far a transfer is: on a terminal in place, four times a
 // second, otherwise in lines, one in ten seconds.
 func (r *Report) Progress(what string, bytes, total int64, began time.Time) {
@@ -271,6 +279,14 @@ func (r *Report) Trace(w io.Writer) {
 	}
 	fmt.Fprintf(w, "%d requests, %s; %s of %s (%.0f %%) waiting for first bytes\n",
 		len(r.exchange), size(r.result.Bytes), milliseconds(trips), milliseconds(total), 100*trips.Seconds()/max(total.Seconds(), 1e-9))
+	var ran time.Duration
+	var names []string
+	for _, c := range r.commands {
+		ran += c.Took
+		names = append(names, fmt.Sprintf("%s %s", c.Name, milliseconds(c.Took)))
+	}
+	fmt.Fprintf(w, "%d hg commands, %s of %s (%.0f %%): %s\n",
+		len(names), milliseconds(ran), milliseconds(total), 100*ran.Seconds()/max(total.Seconds(), 1e-9), strings.Join(names, ", "))
 	var phases []string
 	for _, name := range []string{"lock", "look", "resolve", "fetch", "checkout", "verify"} {
 		if seconds, ok := r.result.Phases[name]; ok {

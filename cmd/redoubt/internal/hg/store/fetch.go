@@ -98,7 +98,7 @@ var errTransfer = errors.New("transfer failed")
 
 // from brings revision from one source.
 func (f *Fetch) from(ctx context.Context, r *remote.Remote, repo string, revision source.Revision) (string, error) {
-	if err := r.Probe(ctx, f.Root); err != nil {
+	if err := r.Probe(ctx, f.Root, revision.String()); err != nil {
 		return "", err
 	}
 	node, err := r.Lookup(ctx, revision.String())
@@ -196,8 +196,10 @@ func settle(repo string) error {
 func (f *Fetch) Failure(revision source.Revision) error {
 	counts := make(map[string]int)
 	var text strings.Builder
+	locked := false
 	for _, r := range f.Remotes {
 		counts[r.State.State]++
+		locked = locked || r.State.Primary && r.State.State == remote.Unauthorized
 		fmt.Fprintf(&text, "\n  %s: %s", r.Source, r.State.State)
 		if r.State.Reason != "" {
 			text.WriteString(": " + r.State.Reason)
@@ -207,6 +209,8 @@ func (f *Fetch) Failure(revision source.Revision) error {
 	switch {
 	case counts["untrusted"] > 0:
 		return failure.New(failure.Security, "a source is not who it should be%s", text.String())
+	case locked:
+		return failure.New(failure.Usage, "the primary wants a user and a password, which belong into ~/.netrc%s", text.String())
 	case counts["stale"]+counts["empty"] > 0 && counts["stale"]+counts["empty"]+counts["unrelated"]+counts["foreign"] == all:
 		return failure.New(failure.NotFound, "no source has revision %s%s", revision, text.String())
 	case counts["open"] == all:

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"strconv"
-	"strings"
 
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/remote"
 )
@@ -40,26 +39,33 @@ func (s *stride) broke() bool {
 	return s.size > 0
 }
 
-// steps pulls by numbers of the source's, which count its revisions, until there
-// are no more, and then node. A revision may break off twice before the source
-// is given up.
+// steps pulls by numbers of the source's, which count its revisions, as long as
+// there are more than a step, and then node. A revision may break off twice
+// before the source is given up.
 func (f *Fetch) steps(ctx context.Context, r *remote.Remote, repo, node string) error {
-	s := stride{have: -1, size: firstStep}
+	// Beyond the last number, hg would take one for the beginning of a hash.
+	count, err := r.Count(ctx)
+	if err != nil {
+		return err
+	}
+	s := stride{have: -1, size: min(firstStep, max(count/2, 1))}
 	spent := false
 	for {
-		err := r.Pull(ctx, repo, strconv.Itoa(s.next()))
-		if err != nil && unknown(err) {
-			// Beyond the end: what is left is less than a step.
-			if err = r.Pull(ctx, repo, node); err == nil {
-				return nil
-			}
-		} else if err == nil {
+		last := s.next() >= count-1
+		if last {
+			err = r.Pull(ctx, repo, node)
+		} else {
+			err = r.Pull(ctx, repo, strconv.Itoa(s.next()))
+		}
+		switch {
+		case err == nil && last:
+			return nil
+		case err == nil:
 			s.came()
 			spent = false
-			f.Report.Detail("%s: %d revisions", r.Source, s.have+1)
+			f.Report.Detail("%s: %d of %d revisions", r.Source, s.have+1, count)
 			continue
-		}
-		if ctx.Err() != nil || Local(err) || !broken(err) {
+		case ctx.Err() != nil || Local(err) || !broken(err):
 			return err
 		}
 		if err := settle(repo); err != nil {
@@ -73,9 +79,4 @@ func (f *Fetch) steps(ctx context.Context, r *remote.Remote, repo, node string) 
 		}
 		spent, s.size = true, 1
 	}
-}
-
-// unknown reports whether the source has no revision of that number.
-func unknown(err error) bool {
-	return strings.Contains(remote.Verdict(err).Message, "unknown revision")
 }

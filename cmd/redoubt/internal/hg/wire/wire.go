@@ -49,7 +49,6 @@ func Ask(ctx context.Context, m *mirror.Mirror, command string, args url.Values)
 		if !broken || ctx.Err() != nil {
 			break
 		}
-		m.Failed(ctx, err)
 	}
 	return "", err
 }
@@ -119,6 +118,10 @@ func Lookup(ctx context.Context, m *mirror.Mirror, revision string) (string, err
 	if err != nil {
 		return "", err
 	}
+	return parseLookup(answer)
+}
+
+func parseLookup(answer string) (string, error) {
 	found, rest, _ := strings.Cut(strings.TrimSpace(answer), " ")
 	switch {
 	case found == "1" && (source.IsNode(rest) || rest == source.NullNode):
@@ -130,6 +133,39 @@ func Lookup(ctx context.Context, m *mirror.Mirror, revision string) (string, err
 			Reaction: classify.Next, Message: fmt.Sprintf("not a Mercurial server, the answer to lookup is %.40q", answer),
 		}}
 	}
+}
+
+// A batch is several commands in one request. What separates them is escaped
+// within them.
+var (
+	escape   = strings.NewReplacer(":", ":c", ",", ":o", ";", ":s", "=", ":e")
+	unescape = strings.NewReplacer(":c", ":", ":o", ",", ":s", ";", ":e", "=")
+)
+
+// Lookups is Lookup for several revisions, in one request. A revision that the
+// server does not have is "".
+func Lookups(ctx context.Context, m *mirror.Mirror, revisions ...string) ([]string, error) {
+	commands := make([]string, len(revisions))
+	for i, revision := range revisions {
+		commands[i] = "lookup key=" + escape.Replace(revision)
+	}
+	answer, err := Ask(ctx, m, "batch", url.Values{"cmds": {strings.Join(commands, ";")}})
+	if err != nil {
+		return nil, err
+	}
+	nodes := strings.Split(answer, ";")
+	if len(nodes) != len(revisions) {
+		return nil, &Error{Command: "batch", Verdict: classify.Verdict{
+			Reaction: classify.Next, Message: fmt.Sprintf("not a Mercurial server, the answer to batch is %.40q", answer),
+		}}
+	}
+	for i, node := range nodes {
+		nodes[i], err = parseLookup(unescape.Replace(node))
+		if err != nil && !errors.Is(err, ErrUnknownRevision) {
+			return nil, err
+		}
+	}
+	return nodes, nil
 }
 
 // A Bundle is an entry of a server's clonebundles manifest.

@@ -1,0 +1,114 @@
+// Hgpull guards a subprocess that hangs and a set of mirrors that fail: "hg pull"
+// from the first of several servers that works, with a breaker for each. The
+// command redoubt hg does more; this is what the library does for it.
+//
+//	go run ./examples/hgpull                      # servers that it starts itself
+//	go run ./examples/hgpull REPO REVISION URL…   # yours, in this order
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/retry"
+	"github.com/redoubt-go/redoubt/timeout"
+)
+
+// A mirror is a server with a stack of its own, so that one that fails says
+// nothing about the others.
+type mirror struct {
+	name, url string
+	stack     redoubt.Stack
+}
+
+func newMirror(name, url string, limit time.Duration) mirror {
+	return mirror{name, url, redoubt.Stack{
+		redoubt.Telemetry{Name: "hg pull"},
+		retry.Policy{MaxAttempts: 2, Backoff: retry.FullJitter(100*time.Millisecond, time.Second)},
+		breaker.New(breaker.Config{Name: name, Consecutive: 2, Cooldown: time.Minute, Classify: illness}),
+		timeout.Limit(limit), // hg itself has none on https
+	}}
+}
+
+var errStale = errors.New("it does not have the revision")
+
+// illness keeps a mirror's circuit closed if it is well and only behind.
+func illness(err error) breaker.Outcome {
+	if errors.Is(err, errStale) {
+		return breaker.Success
+	}
+	return breaker.DefaultClassify(err)
+}
+
+// pull gets a revision into repo from the first mirror that has it. It asks by
+// hash: to "what is new?" a stale mirror says "nothing", and exits with 0.
+func pull(ctx context.Context, out io.Writer, mirrors []mirror, repo, revision string) error {
+	var errs []error
+	for _, m := range mirrors {
+		err := m.stack.Do(ctx, func(ctx context.Context) error { return hgPull(ctx, repo, m.url, revision) })
+		if err == nil {
+			fmt.Fprintf(out, "%s: pulled\n", m.name)
+			return nil
+		}
+		if refused, ok := errors.AsType[*breaker.OpenError](err); ok {
+			err = refused
+		}
+		fmt.Fprintf(out, "%s: %v\n", m.name, err)
+		errs = append(errs, fmt.Errorf("%s: %w", m.name, err))
+	}
+	return errors.Join(errs...)
+}
+
+// hgPull runs hg once. When ctx ends hg is asked to roll back, and killed if
+// that takes too long.
+func hgPull(ctx context.Context, repo, url, revision string) error {
+	cmd := exec.CommandContext(ctx, "hg", "-R", repo, "pull", "--rev="+revision, "--", url)
+	cmd.Env = append(os.Environ(), "HGPLAIN=+strictflags", "HGRCPATH=", "LC_ALL=C.UTF-8")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	text, err := cmd.CombinedOutput()
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case strings.Contains(string(text), "unknown revision"):
+		return retry.Permanent(errStale)
+	default:
+		return fmt.Errorf("hg: %w: %s", err, lastLine(string(text)))
+	}
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
+}
+
+func main() {
+	if err := run(context.Background(), os.Stdout, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "hgpull:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, args []string) error {
+	switch len(args) {
+	case 0:
+		return demonstrate(ctx, out)
+	case 1, 2:
+		return errors.New("usage: hgpull [REPO REVISION URL...]")
+	}
+	var mirrors []mirror
+	for _, url := range args[2:] {
+		mirrors = append(mirrors, newMirror(url, url, time.Hour))
+	}
+	return pull(ctx, out, mirrors, args[0], args[1])
+}
