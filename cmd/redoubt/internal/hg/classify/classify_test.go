@@ -91,6 +91,8 @@ var fixtures = []struct {
 	{row: "70 untracked in the way", phase: Work, stderr: "a.txt: untracked file differs\nabort: untracked files in working directory differ from files in requested revision\n", want: Dirty},
 	{row: "72 file became directory", phase: Work, stderr: "abort: Directory not empty: '/d/a.txt'\n", want: Rebuild, copied: true},
 	{row: "74 changelog flipped", phase: Work, stderr: "abort: integrity check failed on 00changelog:17\n", want: Rebuild},
+	{row: "74 changelog flipped, compressed", phase: Work, stderr: "abort: revlog decompress error: zstd decompressor error: Corrupted block detected\n", want: Rebuild},
+	{row: "74 the same in a pull", stderr: "abort: revlog decompress error: zstd decompressor error: Corrupted block detected\n", want: Retry},
 	{row: "75 manifest truncated", phase: Work, stderr: "abort: index 00manifest is corrupted\n", want: Rebuild},
 	{row: "75 manifest truncated, in a pull", stderr: "abort: index 00manifest is corrupted\n", want: Rebuild},
 	{row: "76 filelog lost", phase: Work, stderr: "abort: data/a.txt@8f4c7ce0a3de: no match found\n", want: Rebuild},
