@@ -126,6 +126,11 @@ func (s *sending) roundTrip() error {
 // fail ends the sending without a response and makes the error for the layers.
 func (s *sending) fail(err error) error {
 	x := s.x
+	select {
+	case <-x.req.Cancel: //nolint:staticcheck // Deprecated, and in use by http.Client.
+		<-s.ctx.Done() // net/http looks at it too, and was quicker than the layers
+	default:
+	}
 	expired := s.progress.stop()
 	phase, bodyErr := s.progress.state()
 	unsent := !s.handed || s.progress.unsent(err)
