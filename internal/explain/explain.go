@@ -13,6 +13,9 @@ const (
 	Timeout
 	Retry
 	Breaker
+	Limit
+	Hedge
+	Failover
 )
 
 // String returns the kind as the package that implements it is named.
@@ -24,6 +27,12 @@ func (k Kind) String() string {
 		return "retry"
 	case Breaker:
 		return "breaker"
+	case Limit:
+		return "limit"
+	case Hedge:
+		return "hedge"
+	case Failover:
+		return "failover"
 	default:
 		return "opaque"
 	}
@@ -43,6 +52,15 @@ type Facts struct {
 	Window       time.Duration // Breaker: zero if it has no ratio rule
 	SlowCall     time.Duration // Breaker: zero if slowness does not count
 	ProbeTimeout time.Duration // Breaker
+
+	MaxInFlight int           // Limit: the most calls at once
+	Adaptive    bool          // Limit: moves between bounds of its own
+	MaxWait     time.Duration // Limit: how long a call waits for its turn
+
+	Hedges int           // Hedge: the most attempts beside the first
+	Delay  time.Duration // Hedge: zero if it is measured
+
+	Endpoints int // Failover
 }
 
 // An Explainer tells its facts.
