@@ -46,6 +46,26 @@ func ObserveBudget[B any](b *B, name string, balance func(*B) float64) {
 	})
 }
 
+// LimitReport is what a limiter, or a group of limiters under one name, has to
+// say when it is asked.
+type LimitReport struct {
+	Name     string
+	Limit    int64 // the lowest among the limiters
+	InFlight int64 // calls under way at all of them
+	Waiting  int64 // calls that wait at any of them
+}
+
+// ObserveLimit has OpenTelemetry ask report about l at every collection, as
+// ObserveBreaker does. Limiters of the same name are told of as one group.
+func ObserveLimit[L any](l *L, report func(*L) LimitReport) {
+	pointer := weak.Make(l)
+	observe(l, func(s *snapshot) {
+		if l := pointer.Value(); l != nil {
+			s.addLimit(report(l))
+		}
+	})
+}
+
 // observed is all that is asked at a collection.
 //
 // It hangs on a single callback that is never unregistered: to unregister one
@@ -114,6 +134,10 @@ func register(meter metric.Meter) error {
 	if err != nil {
 		return err
 	}
+	limits, err := newLimitGauges(meter)
+	if err != nil {
+		return err
+	}
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s := takeSnapshot()
 		for _, r := range s.breakers {
@@ -126,22 +150,54 @@ func register(meter metric.Meter) error {
 		for name, value := range s.budgets {
 			o.ObserveFloat64(balance, value, set(attribute.String(keyLayerName, name)))
 		}
+		for _, r := range s.limits {
+			limits.observe(o, r)
+		}
 		return nil
-	}, state, ratio, balance)
+	}, state, ratio, balance, limits.current, limits.inFlight, limits.waiting)
 	return err
+}
+
+type limitGauges struct{ current, inFlight, waiting metric.Int64ObservableGauge }
+
+func newLimitGauges(meter metric.Meter) (limitGauges, error) {
+	var g limitGauges
+	for _, i := range []struct {
+		gauge             *metric.Int64ObservableGauge
+		name, description string
+	}{
+		{&g.current, metricLimitCurrent, "Calls that may run at once."},
+		{&g.inFlight, metricLimitInFlight, "Calls that a limit lets run now."},
+		{&g.waiting, metricLimitWaiting, "Calls that wait for their turn at a limit."},
+	} {
+		var err error
+		*i.gauge, err = meter.Int64ObservableGauge(i.name, metric.WithUnit("{call}"), metric.WithDescription(i.description))
+		if err != nil {
+			return g, err
+		}
+	}
+	return g, nil
+}
+
+func (g limitGauges) observe(o metric.Observer, r LimitReport) {
+	name := set(attribute.String(keyLayerName, r.Name))
+	o.ObserveInt64(g.current, r.Limit, name)
+	o.ObserveInt64(g.inFlight, r.InFlight, name)
+	o.ObserveInt64(g.waiting, r.Waiting, name)
 }
 
 // A snapshot is what all that is observed has to say at one moment, by name.
 type snapshot struct {
 	breakers map[string]BreakerReport
 	budgets  map[string]float64
+	limits   map[string]LimitReport
 }
 
 func takeSnapshot() *snapshot {
 	observed.Lock()
 	asks := slices.Collect(maps.Values(observed.asks))
 	observed.Unlock()
-	s := &snapshot{breakers: map[string]BreakerReport{}, budgets: map[string]float64{}}
+	s := &snapshot{breakers: map[string]BreakerReport{}, budgets: map[string]float64{}, limits: map[string]LimitReport{}}
 	for _, ask := range asks {
 		ask(s)
 	}
@@ -164,4 +220,14 @@ func (s *snapshot) addBudget(name string, balance float64) {
 		balance = min(balance, other)
 	}
 	s.budgets[name] = balance
+}
+
+func (s *snapshot) addLimit(r LimitReport) {
+	r.Name = valid(r.Name)
+	if others, ok := s.limits[r.Name]; ok {
+		r.Limit = min(r.Limit, others.Limit)
+		r.InFlight += others.InFlight
+		r.Waiting += others.Waiting
+	}
+	s.limits[r.Name] = r
 }

@@ -26,6 +26,7 @@ type instruments struct {
 	unenforced      metric.Int64Counter
 	transitions     metric.Int64Counter
 	sendDuration    metric.Float64Histogram
+	limitWait       metric.Float64Histogram
 }
 
 func newInstruments(meter metric.Meter) *instruments {
@@ -35,6 +36,7 @@ func newInstruments(meter metric.Meter) *instruments {
 	m.attemptDuration = float64Histogram(meter, metricAttemptDuration, "Duration of one attempt of a call.", seconds)
 	m.retryDelay = float64Histogram(meter, metricRetryDelay, "Wait before a further attempt.", seconds)
 	m.sendDuration = float64Histogram(meter, metricSendDuration, "Duration of HTTP client requests.", seconds)
+	m.limitWait = float64Histogram(meter, metricLimitWait, "Time that a call waited for its turn at a limit.", seconds)
 	m.calls = int64Counter(meter, metricCalls, "{call}", "Logical calls, by outcome and by whether they were retried.")
 	m.stops = int64Counter(meter, metricStops, "{call}", "Calls that the retry layer did not repeat, or not again, by reason.")
 	m.timeouts = int64Counter(meter, metricTimeouts, "{call}", "Calls that a time limit cut short.")

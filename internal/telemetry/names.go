@@ -14,7 +14,7 @@ const (
 	keyRetryReason  = "redoubt.retry.reason"       // error.type of the attempt retried
 	keyRetryDelay   = "redoubt.retry.delay"        // seconds
 	keyRetrySource  = "redoubt.retry.delay_source" // backoff, retry_after
-	keyLayer        = "redoubt.layer"              // timeout, retry, breaker
+	keyLayer        = "redoubt.layer"              // timeout, retry, breaker, limit
 	keyLayerName    = "redoubt.layer.name"         // the layer's own name, such as the breaker's
 	keyReason       = "redoubt.reason"             // why a layer refused or a breaker moved
 	keyRetryAfter   = "redoubt.retry_after"        // seconds
@@ -23,6 +23,7 @@ const (
 	keyBreakerFrom  = "redoubt.breaker.from"
 	keyBreakerTo    = "redoubt.breaker.to"
 	keyGeneration   = "redoubt.breaker.generation"
+	keyLimitWait    = "redoubt.limit.wait.duration" // seconds
 
 	keyReplays         = "redoubt.http.replays"           // times that net/http sent the request again on its own
 	keyConnReused      = "redoubt.http.connection_reused" // of a replay
@@ -44,6 +45,7 @@ const (
 	eventTransition = "redoubt.breaker.transition"
 	eventReplay     = "redoubt.http.replay"
 	eventContinue   = "redoubt.http.continue"
+	eventLimitWait  = "redoubt.limit.wait"
 )
 
 // Metric names.
@@ -61,6 +63,10 @@ const (
 	metricBreakerState    = "redoubt.breaker.state"
 	metricFailureRatio    = "redoubt.breaker.failure_ratio"
 	metricBudgetBalance   = "redoubt.budget.balance"
+	metricLimitCurrent    = "redoubt.limit.current"
+	metricLimitInFlight   = "redoubt.limit.in_flight"
+	metricLimitWaiting    = "redoubt.limit.waiting"
+	metricLimitWait       = "redoubt.limit.wait.duration"
 
 	metricSendDuration = "http.client.request.duration" // the conventions' own
 )

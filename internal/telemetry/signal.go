@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -56,7 +57,7 @@ func eventSpan(ctx context.Context) trace.Span {
 
 // A Rejection is a layer's refusal to run a call, or to run it again.
 type Rejection struct {
-	Layer  string // timeout, retry, breaker
+	Layer  string // timeout, retry, breaker, limit
 	Name   string // the layer's own, may be empty
 	Reason string // low cardinality; becomes error.type
 	Err    error  // what the caller gets; may be nil
@@ -165,6 +166,26 @@ func TimedOut(ctx context.Context, limit time.Duration) {
 	if s := scopeFrom(ctx); s != nil && s.metrics != nil {
 		// The limit is not among the attributes: it may be computed for each call.
 		s.metrics.timeouts.Add(ctx, 1, setFor(ctx))
+	}
+}
+
+// Waited records that a call waited for its turn at the limit name, and why it
+// did not get it, "" if it did.
+func Waited(ctx context.Context, name string, wait time.Duration, errorType string) {
+	s, span := scopeFrom(ctx), eventSpan(ctx)
+	if s == nil && span == nil {
+		return
+	}
+	attrs := []attribute.KeyValue{attribute.String(keyLayerName, valid(name))}
+	if errorType != "" {
+		attrs = append(attrs, semconv.ErrorTypeKey.String(errorType))
+	}
+	if span != nil {
+		took := attribute.Float64(keyLimitWait, wait.Seconds())
+		span.AddEvent(eventLimitWait, trace.WithAttributes(append(slices.Clip(attrs), took)...))
+	}
+	if s != nil && s.metrics != nil {
+		s.metrics.limitWait.Record(ctx, wait.Seconds(), setFor(ctx, attrs...))
 	}
 }
 

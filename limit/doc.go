@@ -1,0 +1,74 @@
+// Package limit bounds how many calls to a dependency run at once, so that one
+// which is slow or overloaded gets no more than it copes with.
+//
+// A [Limiter] lets calls run up to its limit. Others are refused at once with an
+// [*Error], or wait for their turn, in the order in which they came, if
+// Config.MaxWait is given. The limit is fixed, or it adapts to what calls tell:
+//
+//	stack := redoubt.Stack{
+//		retry.Policy{},
+//		breaker.New(breaker.Config{Name: "billing"}),
+//		limit.New(limit.Config{Name: "billing"}), // inside the breaker: a refusal is no failure
+//		timeout.Limit(time.Second),               // inside the limit: waits don't count
+//	}
+//
+// [Fixed] is for what is known, such as a pool of ten connections. A [Group] has
+// a limiter for each key, such as a host.
+//
+// # When to use it
+//
+// By Little's law, calls that take longer are more calls under way: a dependency
+// that slows down to a tenth gets ten times as many at once, each of which makes
+// the others slower still. Once callers give up on work that the dependency goes
+// on doing, the overload feeds itself and stays after its cause has gone. A
+// breaker ends that by stopping all calls and beginning anew; an adaptive limit
+// finds how much the dependency can take, and goes on with that.
+//
+// # What counts
+//
+// Config.Classify judges a call that has returned: a [Success] can raise the
+// limit, a [Dropped] call lowers it. [Ignored] says nothing: a call that a layer
+// further in refused, one that panicked, and one whose caller gave up, unless
+// Config.CallerDeadline or Config.SlowCall says otherwise. Whether the caller
+// gave up is judged by the caller's context and never by the error. The expiry
+// of a timeout.Limit outside of the limiter is not the caller's doing.
+//
+// The limit rises only while at least half of it is in use: a limit that nobody
+// needs is not known to be safe.
+//
+// # What can't happen
+//
+// A permit is given back when its call returns, panics or calls
+// [runtime.Goexit]. A call whose context ends while it waits leaves the queue at
+// once, and if its turn came at that moment the permit goes to the next. A call
+// that finds others waiting does not overtake them, unless it is critical, see
+// [WithCritical]. No user's function runs under the limiter's lock.
+//
+// # Pitfalls
+//
+// Put a timeout inside of an adaptive limit. Without one a dependency that hangs
+// drops nothing, and keeps the permits: calls are refused, which is what a limit
+// is for, but nobody learns of it before Config.SlowCall has passed.
+//
+// An error that says nothing of itself is Ignored, see [DefaultClassify]. The
+// errors of redoubt.Transport speak; those of functions commonly don't.
+//
+// The limit is that of one process. A dependency with a hundred clients gets up
+// to a hundred times Config.Min when it is worst off.
+//
+// Through redoubt.Transport a call ends when the response's headers have
+// arrived. A limit on what the server does until then is what this is; it is none
+// on bodies being read.
+//
+// A breaker outside of a limiter with a queue takes waits for slowness, if it has
+// a SlowCall.
+//
+// # Sources
+//
+// The algorithms and their numbers are those of Netflix's concurrency-limits
+// (AIMDLimit, Gradient2Limit, WindowedLimit); that of AIMD is D. Chiu and
+// R. Jain, "Analysis of the Increase and Decrease Algorithms for Congestion
+// Avoidance in Computer Networks", 1989, but that it rises by one for each call
+// rather than for each round trip. The rule of classes of calls is from "Site
+// Reliability Engineering", chapter "Handling Overload".
+package limit
