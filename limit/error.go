@@ -43,8 +43,7 @@ type Error struct {
 // Error names the limiter and tells the numbers.
 func (e *Error) Error() string {
 	message := prefix(e.Name, e.Key) + ": "
-	switch e.Reason {
-	case ReasonWait, ReasonCancelled:
+	if e.Waited > 0 || e.Reason == ReasonWait || e.Reason == ReasonCancelled {
 		message += fmt.Sprintf("waited %v, ", e.Waited)
 	}
 	message += fmt.Sprintf("%d of %d calls are under way", e.InFlight, e.Limit)

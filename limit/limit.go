@@ -297,14 +297,16 @@ func (l *Limiter) refuse(ctx context.Context, e Error) error {
 
 func (l *Limiter) refused(e Error) *Error {
 	e.Name, e.Key = l.config.Name, l.key
-	if e.Waited > 0 || e.cause != nil {
-		return &e
-	}
-	if last := l.refusal.Load(); last != nil && *last == e {
+	shared := e.Waited == 0 && e.cause == nil // which can't always be compared
+	if last := l.refusal.Load(); shared && last != nil && *last == e {
 		return last
 	}
-	l.refusal.Store(&e)
-	return &e
+	err := new(Error)
+	*err = e
+	if shared {
+		l.refusal.Store(err)
+	}
+	return err
 }
 
 // leave returns the error of a call whose context has ended. A caller that went

@@ -168,7 +168,7 @@ func TestWait(t *testing.T) {
 					t.Errorf("err = %+v, want reason %q after %v", refusal, tt.reason, tt.waited)
 				}
 				wantCounts(t, l, 1, 1, 0)
-				time.Sleep(time.Hour)
+				time.Sleep(2 * time.Hour)
 				wantCounts(t, l, 1, 0, 0)
 			})
 		})
