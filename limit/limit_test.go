@@ -63,7 +63,13 @@ func TestDo_GivesBack(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					l := newTest(t, c)
 					for range 3 {
-						exits(func() { l.Do(t.Context(), call) })
+						panicked, returned := exits(func() { l.Do(t.Context(), call) })
+						if wantPanic := end == "panic" || config == "classify panics" && end != "goexit"; (panicked != nil) != wantPanic {
+							t.Errorf("panicked with %v, want a panic: %t", panicked, wantPanic)
+						}
+						if end == "goexit" && returned {
+							t.Error("Do returned, want it to exit its goroutine")
+						}
 						wantCounts(t, l, 1, 0, 0)
 					}
 					// And with one who waits for it.
@@ -520,12 +526,12 @@ func TestAdapts_LetsIn(t *testing.T) {
 func TestAdapts_Falls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newTest(t, Config{Min: 1, Initial: 4, Max: 4, Backoff: 0.5})
-		for i, d := range []time.Duration{1, 2, 3, 4} {
+		for i := range 4 {
 			var err error
 			if i == 0 {
 				err = errOverload
 			}
-			go l.Do(t.Context(), takes(d*time.Second, err))
+			go l.Do(t.Context(), takes(time.Duration(i+1)*time.Second, err))
 		}
 		synctest.Wait()
 		for _, want := range [][2]int{{4, 4}, {2, 3}, {3, 2}, {4, 1}} {

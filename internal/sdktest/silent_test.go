@@ -43,7 +43,7 @@ func paths() []path {
 	}
 	fail := func(context.Context) error { return errDown }
 	trip := []error{errDown, errDown}
-	return []path{
+	return append(limitPaths(), []path{
 		{name: "timeout: limit expires", layer: func(*testing.T) redoubt.Layer { return timeout.Limit(time.Second) }, call: hang},
 		{name: "timeout: negative", layer: func(*testing.T) redoubt.Layer { return timeout.Limit(-1) }, call: succeed, misuse: true},
 
@@ -118,7 +118,7 @@ func paths() []path {
 		{name: "breaker: group without a key", layer: func(*testing.T) redoubt.Layer {
 			return breaker.NewGroup(breaker.GroupConfig{Breaker: breaker.Config{Name: "group"}})
 		}, call: succeed, misuse: true},
-	}
+	}...)
 }
 
 // run goes the path in calls of do, with flush between what leads to it and
