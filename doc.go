@@ -26,6 +26,8 @@
 //   - Package timeout bounds how long a call may take.
 //   - Package retry repeats a call that failed, within a budget.
 //   - Package breaker stops calling a dependency that fails.
+//   - Package limit bounds how many calls run at once, by a number or by what the
+//     dependency copes with.
 //
 // Layers know nothing of each other. They talk through methods on errors, such
 // as Retryable, RetryAfter and Rejected, which package retry documents.

@@ -94,11 +94,16 @@ func TestError_NotShared(t *testing.T) {
 				t.Errorf("Waited = %v, want %v", refusal.Waited, wait)
 			}
 		}
-		ctx, cancel := context.WithCancelCause(t.Context())
+		gone, cancel := context.WithCancelCause(t.Context())
 		cancel(uncomparable{"gone"})
+		late, stop := context.WithDeadlineCause(t.Context(), time.Now(), uncomparable{"too late"})
+		defer stop()
 		for range 2 {
-			if refusal := wantRefused(t, ctx, l); refusal.Waited != 0 || refusal.Reason != ReasonCancelled {
+			if refusal := wantRefused(t, gone, l); refusal.Waited != 0 || refusal.Reason != ReasonCancelled {
 				t.Errorf("refused with %+v, want cancelled at once", refusal)
+			}
+			if refusal := wantRefused(t, late, l); refusal.Waited != 0 || refusal.Reason != ReasonWait {
+				t.Errorf("refused with %+v, want wait at once", refusal)
 			}
 		}
 	})

@@ -154,7 +154,7 @@ func (l *Limiter) acquireOrWait(ctx context.Context) (int, error) {
 		counts, allowed := l.counts.Load(), l.allowed(class)
 		full := waitingOf(counts) >= l.config.MaxQueue
 		switch {
-		case inFlightOf(counts) < allowed && !l.ahead(class):
+		case inFlightOf(counts) < allowed: // then none waits whom this call would overtake: admit sees to that
 			if l.counts.CompareAndSwap(counts, counts+1) {
 				l.mu.Unlock()
 				return inFlightOf(counts) + 1, nil
@@ -183,11 +183,6 @@ func (l *Limiter) allowed(c class) int {
 		return int(l.limit.Load())
 	}
 	return int(l.open.Load())
-}
-
-// ahead reports whether calls wait that a call of this class may not pass.
-func (l *Limiter) ahead(c class) bool {
-	return l.queues[critical].oldest != nil || c == ordinary && l.queues[ordinary].oldest != nil
 }
 
 // displaces reports whether a call of this class may take another's place.
