@@ -240,7 +240,7 @@ func TestHg_30_BreakerIsShared(t *testing.T) {
 	mirror := slammer(t)
 	url := "http://" + mirror.Addr().String()
 	args := func(dest string) []string {
-		return []string{"--json", "--attempts", "1", "--breaker-cooldown", "4s", "--rev", src.tip, "--mirror", url, primary, dest}
+		return []string{"--json", "--attempts", "1", "--breaker-cooldown", "1h", "--rev", src.tip, "--mirror", url, primary, dest}
 	}
 	for i := range 5 {
 		got := h.run(args(fmt.Sprint("d", i))...).want(t, 0).json(t)
@@ -262,7 +262,7 @@ func TestHg_30_BreakerIsShared(t *testing.T) {
 	if r := h.run("status").want(t, 0); !strings.Contains(r.stdout, url) || !strings.Contains(r.stdout, "open") {
 		t.Errorf("status:\n%s", r.stdout)
 	}
-	time.Sleep(5 * time.Second)
+	h.passCooldowns()
 	var all sync.WaitGroup
 	for i := range 4 {
 		all.Go(func() {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,6 +21,12 @@ import (
 
 // generous is how long anything here may take at most.
 const generous = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	// Under nohup a hangup is ignored, and by whatever is started too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	os.Exit(m.Run())
+}
 
 func TestRun(t *testing.T) {
 	notExecutable := filepath.Join(t.TempDir(), "data")

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -29,6 +30,8 @@ const generous = 30 * time.Second
 var binary string
 
 func TestMain(m *testing.M) {
+	// Under nohup a hangup is ignored, and by whatever is started too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	dir, err := os.MkdirTemp("", "redoubt-test-")
 	if err != nil {
 		panic(err)
