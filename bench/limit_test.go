@@ -42,9 +42,9 @@ func limitRows() []row {
 
 var errFull = errors.New("full")
 
-func redoubtLimit(make func() *concurrency.Limiter) wrapper {
+func redoubtLimit(newLimiter func() *concurrency.Limiter) wrapper {
 	return func(call func(context.Context) error) func(context.Context) error {
-		l := make()
+		l := newLimiter()
 		return func(ctx context.Context) error { return l.Do(ctx, call) }
 	}
 }

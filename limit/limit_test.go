@@ -377,6 +377,7 @@ func TestCritical_Queue(t *testing.T) {
 		wantCounts(t, l, 1, 1, 3)
 		free()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 
 		want := []end{{"b", ErrLimited}, {"a", ErrLimited}, {"D", ErrLimited}, {"c", ErrLimited}, {"A", nil}, {"B", nil}, {"C", nil}}
 		if len(ends) != len(want) {
