@@ -24,11 +24,13 @@ const (
 // progress follows one send through package net/http: how far it got, and
 // whether it still moves. Its methods are called from net/http's goroutines too.
 type progress struct {
-	limit  time.Duration // 0 is none
-	cancel context.CancelCauseFunc
-	span   *telemetry.Send
+	limit   time.Duration // on silence; 0 is none
+	watch   *watch
+	span    *telemetry.Send
+	expects bool // the request may ask for leave to send its body
 
 	mu           sync.Mutex
+	trace        *httptrace.ClientTrace // if Base asked for it
 	phase        Phase
 	connecting   bool // net/http told of its wish for a connection
 	conns        int  // connections had: more than one for a replay by net/http
@@ -37,35 +39,41 @@ type progress struct {
 	waiting      time.Time // since when for leave to send the body
 	granted      bool      // that leave, perhaps before waiting is told of
 	bodyErr      error     // of the caller's body
-	watch        *time.Timer
-	due          time.Time // when watch means it; zero if it doesn't
-	expired      *TimeoutError
+	stopped      bool      // the headers have arrived, or an error
 }
 
-// newProgress begins to watch a send that cancel ends.
-func newProgress(limit time.Duration, cancel context.CancelCauseFunc) *progress {
-	p := &progress{limit: limit, cancel: cancel, phase: PhaseConnect}
-	if limit > 0 {
-		p.due = time.Now().Add(limit)
-		p.watch = time.AfterFunc(limit, p.expire)
+// begin gives the send its first limit.
+func (p *progress) begin() {
+	p.phase = PhaseConnect
+	p.note(p.rewind)
+}
+
+// clientTrace returns the hooks by which net/http tells of its progress, those
+// that ctx has included.
+func (p *progress) clientTrace(ctx context.Context) *httptrace.ClientTrace {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.trace != nil {
+		return p.trace
 	}
-	return p
-}
-
-// trace returns ctx with the hooks by which net/http tells of its progress.
-func (p *progress) trace(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:         func(string) { p.note(p.wantsConn) },
-		GotConn:         func(info httptrace.GotConnInfo) { p.note(func() { p.gotConn(info) }) },
-		WroteHeaders:    func() { p.note(p.wroteHeader) },
-		Wait100Continue: func() { p.note(func() { p.waiting = time.Now() }) },
-		Got100Continue:  func() { p.note(func() { p.granted = true; p.continued() }) },
+	p.trace = &httptrace.ClientTrace{
+		GetConn:      func(string) { p.note(p.wantsConn) },
+		GotConn:      func(info httptrace.GotConnInfo) { p.note(func() { p.gotConn(info) }) },
+		WroteHeaders: func() { p.note(p.wroteHeader) },
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
 			if info.Err == nil {
 				p.note(p.written)
 			}
 		},
-	})
+	}
+	if p.expects {
+		p.trace.Wait100Continue = func() { p.note(func() { p.waiting = time.Now() }) }
+		p.trace.Got100Continue = func() { p.note(func() { p.granted = true; p.continued() }) }
+	}
+	if httptrace.ContextClientTrace(ctx) != nil {
+		p.trace = httptrace.ContextClientTrace(httptrace.WithClientTrace(ctx, p.trace))
+	}
+	return p.trace
 }
 
 func (p *progress) note(what func()) {
@@ -118,7 +126,7 @@ func (p *progress) continued() {
 func (p *progress) bodyRead() {
 	p.note(func() {
 		p.continued()
-		p.due = time.Time{}
+		p.watch.lift(noProgress)
 	})
 }
 
@@ -133,35 +141,19 @@ func (p *progress) bodyGave(err error) {
 
 // rewind gives the send its full limit from now on. It runs with mu held.
 func (p *progress) rewind() {
-	if p.watch == nil || p.expired != nil {
-		return
+	if p.limit > 0 && !p.stopped {
+		p.watch.set(noProgress, bound{at: time.Now().Add(p.limit), phase: p.phase, limit: p.limit})
 	}
-	p.due = time.Now().Add(p.limit)
-	p.watch.Reset(p.limit)
 }
 
-func (p *progress) expire() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.due.IsZero() || time.Now().Before(p.due) {
-		return
-	}
-	p.expired = &TimeoutError{Phase: p.phase, Limit: p.limit}
-	p.cancel(p.expired)
-}
-
-// stop ends the watch: the headers have arrived, or an error. It returns the
-// watch's own error if that was first.
-func (p *progress) stop() *TimeoutError {
+// stop says that the headers have arrived, or an error. It returns the error of
+// the limit if that was first.
+func (p *progress) stop() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.continued()
-	p.due = time.Time{}
-	if p.watch != nil {
-		p.watch.Stop()
-		p.watch = nil
-	}
-	return p.expired
+	p.stopped = true
+	return p.watch.lift(noProgress)
 }
 
 // unsent reports whether it is certain that no server has seen the request: no
