@@ -89,23 +89,23 @@ func (c *keyCatcher) Value(key any) any {
 type link interface {
 	context.Context
 
-	// Link returns the parent and, unless it is zero, the time at which the
-	// context ends, with its cause.
-	Link() (parent context.Context, end time.Time, cause error)
+	// Link returns the parent and the time at which the context ends, zero if
+	// it ends with its parent only.
+	Link() (parent context.Context, end time.Time)
 }
 
-// boundOf returns the earliest time at which layers ends other than with root. It
-// reports false if it can't know.
-func boundOf(layers, root context.Context) (bound, bool) {
-	var earliest bound
+// endOf returns the earliest time at which layers ends other than with root, zero
+// if there is none. It reports false if it can't know.
+func endOf(layers, root context.Context) (time.Time, bool) {
+	var earliest time.Time
 	for ctx := layers; ctx != root; {
 		l, ok := ctx.(link)
 		if !ok {
-			return bound{}, false
+			return time.Time{}, false
 		}
-		parent, at, cause := l.Link()
-		if !at.IsZero() && (earliest.at.IsZero() || at.Before(earliest.at)) {
-			earliest = bound{at: at, cause: cause}
+		parent, end := l.Link()
+		if !end.IsZero() && (earliest.IsZero() || end.Before(earliest)) {
+			earliest = end
 		}
 		ctx = parent
 	}

@@ -87,8 +87,8 @@ func (x *exchange) begin(layers context.Context) *sending {
 // it then cost 11 allocations less.
 func (s *sending) follow() {
 	if s.x.req.Cancel == nil { //nolint:staticcheck // Deprecated, and in use by http.Client.
-		if end, known := boundOf(s.layers, &s.x.root); known {
-			s.watch.set(layersEnd, end)
+		if end, known := endOf(s.layers, &s.x.root); known {
+			s.watch.set(layersEnd, bound{at: end, ctx: s.layers})
 			return
 		}
 	}

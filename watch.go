@@ -19,14 +19,17 @@ type bound struct {
 	at    time.Time // zero is never
 	phase Phase
 	limit time.Duration
-	cause error // if not a TimeoutError of phase and limit
+	ctx   context.Context //nolint:containedctx // What ends then, if not a limit of ours.
 }
 
 func (b *bound) err() error {
-	if b.cause != nil {
-		return b.cause
+	if b.ctx == nil {
+		return &TimeoutError{Phase: b.phase, Limit: b.limit}
 	}
-	return &TimeoutError{Phase: b.phase, Limit: b.limit}
+	if cause := context.Cause(b.ctx); cause != nil {
+		return cause
+	}
+	return context.DeadlineExceeded // by our clock, and in a moment by its own
 }
 
 // A watch ends a sending that takes too long. Its bounds move with every step
