@@ -4,10 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptrace"
-	"sync"
 	"time"
-
-	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
 // A Phase is the part of an attempt that took too long.
@@ -24,12 +21,10 @@ const (
 // progress follows one send through package net/http: how far it got, and
 // whether it still moves. Its methods are called from net/http's goroutines too.
 type progress struct {
-	limit   time.Duration // on silence; 0 is none
-	watch   *watch
-	span    *telemetry.Send
-	expects bool // the request may ask for leave to send its body
+	watch
 
-	mu           sync.Mutex
+	limit        time.Duration          // on silence until the headers; 0 is none
+	expects      bool                   // the request may ask for leave to send its body
 	trace        *httptrace.ClientTrace // if Base asked for it
 	phase        Phase
 	connecting   bool // net/http told of its wish for a connection
@@ -43,9 +38,49 @@ type progress struct {
 }
 
 // begin gives the send its first limit.
-func (p *progress) begin() {
-	p.phase = PhaseConnect
-	p.note(p.rewind)
+func (p *progress) begin(s *sending, limit time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.send, p.limit, p.start, p.phase = s, limit, time.Now(), PhaseConnect
+	p.rewind()
+}
+
+// follow gives the send up to a time at which its layers end.
+func (p *progress) follow(end time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.set(layersEnd, time.Until(end))
+}
+
+// left returns the error of the layers' end, if that came, and ends the watch
+// for it.
+func (p *progress) left() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lift(layersEnd)
+}
+
+// reading and gave stand around each Read of the response body.
+func (p *progress) reading(limit time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.set(noData, limit)
+}
+
+func (p *progress) gave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.lift(noData)
+}
+
+// finish ends all that is left to follow. It reports whether it is the first to.
+func (p *progress) finish() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := !p.ended
+	p.continued()
+	p.watch.end()
+	return first
 }
 
 // clientTrace returns the hooks by which net/http tells of its progress, those
@@ -87,7 +122,7 @@ func (p *progress) wantsConn() { p.connecting = true }
 func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	p.conns++
 	if p.conns > 1 {
-		p.span.Replayed(info.Reused)
+		p.send.span.Replayed(info.Reused)
 		return
 	}
 	p.phase = PhaseWrite
@@ -117,7 +152,7 @@ func (p *progress) continued() {
 	if p.waiting.IsZero() {
 		return
 	}
-	p.span.Continued(time.Since(p.waiting), p.granted)
+	p.send.span.Continued(time.Since(p.waiting), p.granted)
 	p.waiting = time.Time{}
 }
 
@@ -126,7 +161,7 @@ func (p *progress) continued() {
 func (p *progress) bodyRead() {
 	p.note(func() {
 		p.continued()
-		p.watch.lift(noProgress)
+		_ = p.lift(noProgress)
 	})
 }
 
@@ -141,8 +176,8 @@ func (p *progress) bodyGave(err error) {
 
 // rewind gives the send its full limit from now on. It runs with mu held.
 func (p *progress) rewind() {
-	if p.limit > 0 && !p.stopped {
-		p.watch.set(noProgress, bound{at: time.Now().Add(p.limit), phase: p.phase, limit: p.limit})
+	if p.limit > 0 && !p.stopped && !p.ended {
+		p.set(noProgress, p.limit)
 	}
 }
 
@@ -153,7 +188,7 @@ func (p *progress) stop() error {
 	defer p.mu.Unlock()
 	p.continued()
 	p.stopped = true
-	return p.watch.lift(noProgress)
+	return p.lift(noProgress)
 }
 
 // unsent reports whether it is certain that no server has seen the request: no

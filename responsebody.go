@@ -17,11 +17,11 @@ type responseBody struct {
 
 func (b *responseBody) Read(p []byte) (int, error) {
 	if b.limit > 0 {
-		b.sending.watch.set(noData, bound{at: time.Now().Add(b.limit), phase: PhaseBody, limit: b.limit})
+		b.sending.progress.reading(b.limit)
 	}
 	n, err := b.inner.Read(p)
 	if b.limit > 0 {
-		b.sending.watch.lift(noData)
+		b.sending.progress.gave()
 	}
 	if err != nil {
 		err = b.sending.bodyError(err)

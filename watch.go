@@ -1,7 +1,6 @@
 package redoubt
 
 import (
-	"context"
 	"sync"
 	"time"
 )
@@ -11,93 +10,72 @@ const (
 	noProgress = iota // of an attempt, for HeaderTimeout
 	layersEnd         // until the headers have arrived
 	noData            // for a Read of the response body
-	limits
+	watched
 )
 
-// A bound is a time at which something has taken too long.
-type bound struct {
-	at    time.Time // zero is never
-	phase Phase
-	limit time.Duration
-	ctx   context.Context //nolint:containedctx // What ends then, if not a limit of ours.
-}
-
-func (b *bound) err() error {
-	if b.ctx == nil {
-		return &TimeoutError{Phase: b.phase, Limit: b.limit}
-	}
-	if cause := context.Cause(b.ctx); cause != nil {
-		return cause
-	}
-	return context.DeadlineExceeded // by our clock, and in a moment by its own
-}
-
-// A watch ends a sending that takes too long. Its bounds move with every step
-// that the sending makes; its one timer does not: when it rings, it is set anew
-// if there is time left.
+// A watch ends a sending that takes too long. What is due moves with every step
+// that the sending makes; the one timer does not: when it rings too early, it is
+// set anew.
 type watch struct {
-	cancel context.CancelCauseFunc
+	send *sending
 
-	mu     sync.Mutex
-	bounds [limits]bound
-	timer  *time.Timer
-	rings  time.Time // when timer does, zero if it doesn't
-	over   int       // the bound that ended the sending
-	err    error     // its error, if one did
+	mu    sync.Mutex // guards the progress too; held by whoever calls a method but ring
+	start time.Time
+	due   [watched]time.Duration // since start; 0 is never
+	timer *time.Timer
+	rings time.Duration // when timer does, since start; 0 if it doesn't
+	over  int           // what took too long
+	err   error         // its error; nil if nothing did
+	ended bool
 }
 
-// set makes b the bound of what.
-func (w *watch) set(what int, b bound) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.bounds[what] = b
-	w.arm()
+// set gives what that much time from now.
+func (w *watch) set(what int, limit time.Duration) {
+	now := time.Since(w.start)
+	w.due[what] = now + max(limit, 1)
+	if w.due[what] < now { // more than there is
+		w.due[what] = 1<<63 - 1
+	}
+	w.arm(now)
 }
 
-// lift removes the bound of what. It returns its error if it has ended the
-// sending.
+// lift ends the watch for what. It returns its error if it took too long.
 func (w *watch) lift(what int) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.bounds[what] = bound{}
+	w.due[what] = 0
 	if w.over == what {
 		return w.err
 	}
 	return nil
 }
 
-// stop ends the watch.
-func (w *watch) stop() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.bounds = [limits]bound{}
-	w.rings = time.Time{}
+// end ends the watch for good.
+func (w *watch) end() {
+	w.ended = true
 	if w.timer != nil {
 		w.timer.Stop()
 	}
 }
 
-// arm sees to it that the timer rings not later than the first bound. It runs
-// with mu held.
-func (w *watch) arm() {
-	first := w.first()
-	if w.err != nil || first == nil || !w.rings.IsZero() && !first.at.Before(w.rings) {
+// arm sees to it that the timer rings not later than the first thing is due.
+func (w *watch) arm(now time.Duration) {
+	first := w.due[w.first()]
+	if w.ended || w.err != nil || first == 0 || w.rings != 0 && w.rings <= first {
 		return
 	}
-	w.rings = first.at
+	w.rings = first
 	if w.timer == nil {
-		w.timer = time.AfterFunc(time.Until(first.at), w.ring)
+		w.timer = time.AfterFunc(first-now, w.ring)
 		return
 	}
-	w.timer.Reset(time.Until(first.at))
+	w.timer.Reset(first - now)
 }
 
-func (w *watch) first() *bound {
-	var first *bound
-	for i := range w.bounds {
-		b := &w.bounds[i]
-		if !b.at.IsZero() && (first == nil || b.at.Before(first.at)) {
-			first = b
+// first returns what is due first, or anything if nothing is.
+func (w *watch) first() int {
+	first := 0
+	for what, due := range w.due {
+		if due != 0 && (w.due[first] == 0 || due < w.due[first]) {
+			first = what
 		}
 	}
 	return first
@@ -106,14 +84,13 @@ func (w *watch) first() *bound {
 func (w *watch) ring() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.rings = time.Time{}
-	now := time.Now()
-	for i := range w.bounds {
-		if b := &w.bounds[i]; w.err == nil && !b.at.IsZero() && !now.Before(b.at) {
-			w.over, w.err = i, b.err()
-			w.cancel(w.err)
-			return
-		}
+	w.rings = 0
+	now := time.Since(w.start)
+	what := w.first()
+	if w.due[what] == 0 || w.due[what] > now || w.err != nil || w.ended {
+		w.arm(now)
+		return
 	}
-	w.arm()
+	w.over, w.err = what, w.send.overdue(what)
+	w.send.cancel(w.err)
 }
