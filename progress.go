@@ -33,8 +33,8 @@ type progress struct {
 	wroteRequest bool
 	waiting      time.Time // since when for leave to send the body
 	granted      bool      // that leave, perhaps before waiting is told of
-	bodyErr      error     // of the caller's body
 	stopped      bool      // the headers have arrived, or an error
+	bodyErr      error     // of the caller's body
 }
 
 // begin gives the send its first limit.
@@ -45,11 +45,12 @@ func (p *progress) begin(s *sending, limit time.Duration) {
 	p.rewind()
 }
 
-// follow gives the send up to a time at which its layers end.
+// follow gives the send, which has just begun, up to the end of its layers.
 func (p *progress) follow(end time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.set(layersEnd, time.Until(end))
+	p.due[layersEnd] = max(end.Sub(p.start), 1)
+	p.arm(0)
 }
 
 // left returns the error of the layers' end, if that came, and ends the watch

@@ -337,7 +337,9 @@ func (s *sending) end(err error) {
 	if err == io.EOF { //nolint:errorlint // A body ends with it unwrapped.
 		err = nil
 	}
-	s.span.End(err, s.cancelled())
+	if s.span != nil {
+		s.span.End(err, s.cancelled())
+	}
 	s.cancel(errDone)
 }
 
