@@ -142,7 +142,9 @@ func (x *exchange) attempt(ctx context.Context) error {
 	x.lastErr = s.status
 	if s.status.retryable {
 		x.unsafe = false
-		s.drain()
+		if s.status.StatusCode != http.StatusMisdirectedRequest {
+			s.drain()
+		}
 	}
 	return s.status
 }
@@ -174,12 +176,18 @@ func (x *exchange) drop() {
 	if x.last == nil {
 		return
 	}
-	resp := x.last.resp
-	x.last.discard()
+	s := x.last
+	unread := s.resp.Body != http.NoBody
+	s.discard()
 	x.last = nil
-	if resp.StatusCode == http.StatusMisdirectedRequest && !x.misdirected {
-		x.misdirected, x.fresh = true, true
-		x.t.CloseIdleConnections() // the next attempt must not get the same one
+	if s.resp.StatusCode != http.StatusMisdirectedRequest || x.misdirected {
+		return
+	}
+	x.misdirected, x.fresh = true, true
+	if !unread || s.resp.ProtoMajor != 1 {
+		// The next attempt must not get the same connection, which nothing
+		// narrower prevents. One of HTTP/1 is closed with its unread response.
+		x.t.CloseIdleConnections()
 	}
 }
 
