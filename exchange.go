@@ -15,8 +15,10 @@ type exchange struct {
 	req       *http.Request // the caller's, never changed
 	overrides overrides
 
-	// ctx is the caller's, ended by Request.Cancel too.
-	ctx context.Context //nolint:containedctx // An exchange is a call.
+	// ctx is the caller's, ended by Request.Cancel too, and root is the same
+	// for the layers.
+	ctx  context.Context //nolint:containedctx // An exchange is a call.
+	root hostContext
 
 	idempotent  bool
 	replay      *replay // of a request body without GetBody
@@ -29,12 +31,14 @@ type exchange struct {
 	lastErr     error
 	earlier     []string
 
-	call *telemetry.Call
-	last *sending // the one whose response is held, if any
+	call  *telemetry.Call
+	last  *sending // the one whose response is held, if any
+	first sending  // of the first attempt, so that it is no allocation of its own
 }
 
 func newExchange(ctx context.Context, t *Transport, req *http.Request) *exchange {
 	x := &exchange{t: t, req: req, ctx: ctx, overrides: overridesOf(ctx)}
+	x.root.Context, x.root.url = ctx, req.URL
 	x.idempotent = idempotent(req, x.overrides)
 	return x
 }
@@ -61,12 +65,12 @@ func (x *exchange) record() (err error) {
 	if err != nil {
 		return err
 	}
-	ctx := context.Context(&hostContext{x.ctx, origin(x.req.URL)})
-	t := x.t.telemetry(layer)
-	if !telemetry.Recording(t.providers()) {
-		return x.through(ctx, layer)
+	listeners := x.t.providers(layer)
+	if !telemetry.Recording(listeners) {
+		return x.through(&x.root, layer)
 	}
-	ctx, x.call = telemetry.Start(ctx, t.providers(), t.Name)
+	var ctx context.Context
+	ctx, x.call = telemetry.Start(&x.root, listeners, x.t.name(layer))
 	err = errPanicked // what telemetry is told if a panic passes
 	defer func() { x.call.End(ctx, err, x.ctx.Err()) }()
 	err = x.through(ctx, layer)
@@ -138,7 +142,9 @@ func (x *exchange) attempt(ctx context.Context) error {
 	x.lastErr = s.status
 	if s.status.retryable {
 		x.unsafe = false
-		s.drain()
+		if s.status.StatusCode != http.StatusMisdirectedRequest {
+			s.drain()
+		}
 	}
 	return s.status
 }
@@ -170,12 +176,18 @@ func (x *exchange) drop() {
 	if x.last == nil {
 		return
 	}
-	resp := x.last.resp
-	x.last.discard()
+	s := x.last
+	unread := s.resp.Body != http.NoBody
+	s.discard()
 	x.last = nil
-	if resp.StatusCode == http.StatusMisdirectedRequest && !x.misdirected {
-		x.misdirected, x.fresh = true, true
-		x.t.CloseIdleConnections() // the next attempt must not get the same one
+	if s.resp.StatusCode != http.StatusMisdirectedRequest || x.misdirected {
+		return
+	}
+	x.misdirected, x.fresh = true, true
+	if !unread || s.resp.ProtoMajor != 1 {
+		// The next attempt must not get the same connection, which nothing
+		// narrower prevents. One of HTTP/1 is closed with its unread response.
+		x.t.CloseIdleConnections()
 	}
 }
 

@@ -3,7 +3,6 @@ package redoubt
 import (
 	"context"
 	"net"
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -70,24 +69,8 @@ func overridesOf(ctx context.Context) overrides {
 // layers. Otherwise it returns "". It is the key for breakers and budgets per
 // host.
 func Host(ctx context.Context) string {
-	if c, ok := ctx.Value(hostKey{}).(*hostContext); ok {
-		return c.host
-	}
-	return ""
-}
-
-type hostContext struct {
-	context.Context
-	host string
-}
-
-type hostKey struct{}
-
-func (c *hostContext) Value(key any) any {
-	if key == (hostKey{}) {
-		return c
-	}
-	return c.Context.Value(key)
+	host, _ := ctx.Value(hostKey{}).(string)
+	return host
 }
 
 // origin returns the scheme, host and port of u in one spelling.
@@ -108,46 +91,4 @@ func defaultPort(scheme string) string {
 		return "443"
 	}
 	return "80"
-}
-
-// A graft has the values of one context and the life of another.
-type graft struct {
-	context.Context
-
-	values context.Context //nolint:containedctx // It is a context.
-}
-
-func (g graft) Value(key any) any {
-	if v := g.values.Value(key); v != nil {
-		return v
-	}
-	return g.Context.Value(key)
-}
-
-// grafted returns a context that lives as life does, with the values of values.
-// Package context finds life behind it, so that to derive from it costs no
-// goroutine.
-func grafted(life, values context.Context) context.Context {
-	return graft{Context: life, values: context.WithoutCancel(values)}
-}
-
-// withCancel returns the context of req, ended also by the legacy field
-// [http.Request.Cancel], which [http.Client.Timeout] sets for every transport
-// that is not net/http's own. The second result must be called.
-func withCancel(req *http.Request) (context.Context, func()) {
-	if req.Cancel == nil { //nolint:staticcheck // Deprecated, and in use by http.Client.
-		return req.Context(), func() {}
-	}
-	ctx, cancel := context.WithCancelCause(req.Context())
-	go func() {
-		select {
-		case <-req.Cancel: //nolint:staticcheck // As above.
-			if expired(req.Context()) {
-				<-ctx.Done() // any moment now, and with the better error
-			}
-			cancel(errRequestCancel)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil) }
 }

@@ -4,10 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptrace"
-	"sync"
 	"time"
-
-	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
 // A Phase is the part of an attempt that took too long.
@@ -24,11 +21,11 @@ const (
 // progress follows one send through package net/http: how far it got, and
 // whether it still moves. Its methods are called from net/http's goroutines too.
 type progress struct {
-	limit  time.Duration // 0 is none
-	cancel context.CancelCauseFunc
-	span   *telemetry.Send
+	watch
 
-	mu           sync.Mutex
+	limit        time.Duration          // on silence until the headers; 0 is none
+	expects      bool                   // the request may ask for leave to send its body
+	trace        *httptrace.ClientTrace // if Base asked for it
 	phase        Phase
 	connecting   bool // net/http told of its wish for a connection
 	conns        int  // connections had: more than one for a replay by net/http
@@ -36,36 +33,83 @@ type progress struct {
 	wroteRequest bool
 	waiting      time.Time // since when for leave to send the body
 	granted      bool      // that leave, perhaps before waiting is told of
+	stopped      bool      // the headers have arrived, or an error
 	bodyErr      error     // of the caller's body
-	watch        *time.Timer
-	due          time.Time // when watch means it; zero if it doesn't
-	expired      *TimeoutError
 }
 
-// newProgress begins to watch a send that cancel ends.
-func newProgress(limit time.Duration, cancel context.CancelCauseFunc) *progress {
-	p := &progress{limit: limit, cancel: cancel, phase: PhaseConnect}
-	if limit > 0 {
-		p.due = time.Now().Add(limit)
-		p.watch = time.AfterFunc(limit, p.expire)
+// begin gives the send its first limit.
+func (p *progress) begin(s *sending, limit time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.send, p.limit, p.start, p.phase = s, limit, time.Now(), PhaseConnect
+	p.rewind()
+}
+
+// follow gives the send, which has just begun, up to the end of its layers.
+func (p *progress) follow(end time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.due[layersEnd] = max(end.Sub(p.start), 1)
+	p.arm(0)
+}
+
+// left returns the error of the layers' end, if that came, and ends the watch
+// for it.
+func (p *progress) left() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lift(layersEnd)
+}
+
+// reading and gave stand around each Read of the response body.
+func (p *progress) reading(limit time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.set(noData, limit)
+}
+
+func (p *progress) gave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.lift(noData)
+}
+
+// finish ends all that is left to follow. It reports whether it is the first to.
+func (p *progress) finish() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := !p.ended
+	p.continued()
+	p.watch.end()
+	return first
+}
+
+// clientTrace returns the hooks by which net/http tells of its progress, those
+// that ctx has included.
+func (p *progress) clientTrace(ctx context.Context) *httptrace.ClientTrace {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.trace != nil {
+		return p.trace
 	}
-	return p
-}
-
-// trace returns ctx with the hooks by which net/http tells of its progress.
-func (p *progress) trace(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:         func(string) { p.note(p.wantsConn) },
-		GotConn:         func(info httptrace.GotConnInfo) { p.note(func() { p.gotConn(info) }) },
-		WroteHeaders:    func() { p.note(p.wroteHeader) },
-		Wait100Continue: func() { p.note(func() { p.waiting = time.Now() }) },
-		Got100Continue:  func() { p.note(func() { p.granted = true; p.continued() }) },
+	p.trace = &httptrace.ClientTrace{
+		GetConn:      func(string) { p.note(p.wantsConn) },
+		GotConn:      func(info httptrace.GotConnInfo) { p.note(func() { p.gotConn(info) }) },
+		WroteHeaders: func() { p.note(p.wroteHeader) },
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
 			if info.Err == nil {
 				p.note(p.written)
 			}
 		},
-	})
+	}
+	if p.expects {
+		p.trace.Wait100Continue = func() { p.note(func() { p.waiting = time.Now() }) }
+		p.trace.Got100Continue = func() { p.note(func() { p.granted = true; p.continued() }) }
+	}
+	if httptrace.ContextClientTrace(ctx) != nil {
+		p.trace = httptrace.ContextClientTrace(httptrace.WithClientTrace(ctx, p.trace))
+	}
+	return p.trace
 }
 
 func (p *progress) note(what func()) {
@@ -79,7 +123,7 @@ func (p *progress) wantsConn() { p.connecting = true }
 func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	p.conns++
 	if p.conns > 1 {
-		p.span.Replayed(info.Reused)
+		p.send.span.Replayed(info.Reused)
 		return
 	}
 	p.phase = PhaseWrite
@@ -109,7 +153,7 @@ func (p *progress) continued() {
 	if p.waiting.IsZero() {
 		return
 	}
-	p.span.Continued(time.Since(p.waiting), p.granted)
+	p.send.span.Continued(time.Since(p.waiting), p.granted)
 	p.waiting = time.Time{}
 }
 
@@ -118,7 +162,7 @@ func (p *progress) continued() {
 func (p *progress) bodyRead() {
 	p.note(func() {
 		p.continued()
-		p.due = time.Time{}
+		_ = p.lift(noProgress)
 	})
 }
 
@@ -133,35 +177,19 @@ func (p *progress) bodyGave(err error) {
 
 // rewind gives the send its full limit from now on. It runs with mu held.
 func (p *progress) rewind() {
-	if p.watch == nil || p.expired != nil {
-		return
+	if p.limit > 0 && !p.stopped && !p.ended {
+		p.set(noProgress, p.limit)
 	}
-	p.due = time.Now().Add(p.limit)
-	p.watch.Reset(p.limit)
 }
 
-func (p *progress) expire() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.due.IsZero() || time.Now().Before(p.due) {
-		return
-	}
-	p.expired = &TimeoutError{Phase: p.phase, Limit: p.limit}
-	p.cancel(p.expired)
-}
-
-// stop ends the watch: the headers have arrived, or an error. It returns the
-// watch's own error if that was first.
-func (p *progress) stop() *TimeoutError {
+// stop says that the headers have arrived, or an error. It returns the error of
+// the limit if that was first.
+func (p *progress) stop() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.continued()
-	p.due = time.Time{}
-	if p.watch != nil {
-		p.watch.Stop()
-		p.watch = nil
-	}
-	return p.expired
+	p.stopped = true
+	return p.lift(noProgress)
 }
 
 // unsent reports whether it is certain that no server has seen the request: no

@@ -20,11 +20,11 @@ func (s *sending) request() (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.Body, out.GetBody = s.watch(body), getBody
+	out.Body, out.GetBody = s.watched(body), getBody
 	if getBody != nil && out.Body != body {
 		out.GetBody = func() (io.ReadCloser, error) {
 			body, err := getBody()
-			return s.watch(body), err
+			return s.watched(body), err
 		}
 	}
 	if x.overrides.once {
@@ -32,16 +32,17 @@ func (s *sending) request() (*http.Request, error) {
 	}
 	out.Close = out.Close || x.fresh
 	s.writeHeader(out)
+	s.progress.expects = expectsContinue(out) || x.t.Prepare != nil
 	return out, s.prepare(out)
 }
 
-// watch has progress follow the Reads of a request body, unless net/http is
+// watched has progress follow the Reads of a request body, unless net/http is
 // better off with the body as it is.
-func (s *sending) watch(body io.ReadCloser) io.ReadCloser {
+func (s *sending) watched(body io.ReadCloser) io.ReadCloser {
 	if body == nil || body == http.NoBody || inMemory(s.x.req) {
 		return body
 	}
-	return &watchedBody{body, s.progress}
+	return &watchedBody{body, &s.progress}
 }
 
 // forbidReplay makes net/http believe that out could not be sent again, which it
@@ -61,7 +62,8 @@ func forbidReplay(out *http.Request) {
 
 // writeHeader adds to out's header what this Transport says.
 func (s *sending) writeHeader(out *http.Request) {
-	x, h := s.x, header{req: out}
+	x, h := s.x, &s.header
+	h.req = out
 	if x.overrides.idempotent && !x.overrides.once && !hasIdempotencyKey(out) {
 		h.set("X-Idempotency-Key") // tells net/http, and is not sent
 	}
@@ -77,15 +79,25 @@ func (s *sending) writeHeader(out *http.Request) {
 		}
 	}
 	if !x.t.SpansByBase {
-		telemetry.Inject(s.ctx, x.t.Propagator, func(name, value string) { h.set(name, value) })
+		telemetry.Inject(s.ctx, x.t.Propagator, h)
 	}
 }
 
-// A header is a request's header that is the caller's until it is changed.
+// A header is a request's header that is the caller's until it is changed. A
+// propagator writes to it.
 type header struct {
 	req *http.Request
 	own bool
 }
+
+// Set replaces what the header has under name.
+func (h *header) Set(name, value string) { h.set(name, value) }
+
+// Get returns nothing: no propagator reads from here.
+func (h *header) Get(string) string { return "" }
+
+// Keys returns nothing either.
+func (h *header) Keys() []string { return nil }
 
 func (h *header) set(name string, values ...string) {
 	h.change()[http.CanonicalHeaderKey(name)] = values

@@ -13,14 +13,16 @@ type responseBody struct {
 	inner   io.ReadCloser
 	sending *sending
 	limit   time.Duration // of a Read; 0 is none
-
-	stall *time.Timer
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	b.arm()
+	if b.limit > 0 {
+		b.sending.progress.reading(b.limit)
+	}
 	n, err := b.inner.Read(p)
-	b.disarm()
+	if b.limit > 0 {
+		b.sending.progress.gave()
+	}
 	if err != nil {
 		err = b.sending.bodyError(err)
 		b.sending.end(err)
@@ -34,24 +36,6 @@ func (b *responseBody) Close() error {
 	err := b.inner.Close()
 	b.sending.end(nil)
 	return err
-}
-
-func (b *responseBody) arm() {
-	switch {
-	case b.limit == 0:
-	case b.stall == nil:
-		b.stall = time.AfterFunc(b.limit, func() {
-			b.sending.cancel(&TimeoutError{Phase: PhaseBody, Limit: b.limit})
-		})
-	default:
-		b.stall.Reset(b.limit)
-	}
-}
-
-func (b *responseBody) disarm() {
-	if b.stall != nil {
-		b.stall.Stop()
-	}
 }
 
 // upgraded is the body after 101 or CONNECT: the caller's own connection.

@@ -52,6 +52,9 @@ func (e *StatusError) ErrorType() string { return strconv.Itoa(e.StatusCode) }
 
 // judge returns what the response is to the layers: nil for a success.
 func (x *exchange) judge(resp *http.Response) *StatusError {
+	if resp.StatusCode < 400 && x.t.Failure == nil {
+		return nil
+	}
 	after, told := x.t.retryAfter(resp.StatusCode, resp.Header, time.Now())
 	var failed, retryable bool
 	switch {

@@ -265,22 +265,25 @@ func (t *Transport) maxDrain() int64 {
 	return t.MaxDrain
 }
 
-// telemetry returns the name and the providers of calls through layer: the
-// Transport's own where it has them, or else those of a Telemetry that layer
-// begins with.
-func (t *Transport) telemetry(layer Layer) Telemetry {
-	own := telemetryOf(layer)
-	own.Name = t.Name
-	if own.Name == "" {
-		own.Name = nameOf(layer)
-	}
+// providers returns the Transport's own where it has them, or else those of a
+// Telemetry that layer begins with.
+func (t *Transport) providers(layer Layer) telemetry.Providers {
+	p := telemetryOf(layer).providers()
 	if t.TracerProvider != nil {
-		own.TracerProvider = t.TracerProvider
+		p.Tracer = t.TracerProvider
 	}
 	if t.MeterProvider != nil {
-		own.MeterProvider = t.MeterProvider
+		p.Meter = t.MeterProvider
 	}
-	return own
+	return p
+}
+
+// name returns what telemetry calls the calls through layer.
+func (t *Transport) name(layer Layer) string {
+	if t.Name != "" {
+		return t.Name
+	}
+	return nameOf(layer)
 }
 
 func closeBody(req *http.Request) {

@@ -223,6 +223,40 @@ func TestTransport_010_MisdirectedRequest(t *testing.T) {
 	}
 }
 
+// Whoever shares Base keeps his connections, unless there is no other way.
+func TestTransport_010_MisdirectedRequestClosesOneConnection(t *testing.T) {
+	var l log
+	innocent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.note(r)
+	}))
+	defer innocent.Close()
+	var addrs []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		addrs = append(addrs, r.RemoteAddr)
+		if len(addrs) == 1 {
+			w.WriteHeader(http.StatusMisdirectedRequest)
+			_, _ = io.WriteString(w, "not me")
+		}
+	}))
+	defer server.Close()
+
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	rt := &redoubt.Transport{Base: base, Layer: atOnce(2)}
+	for _, url := range []string{innocent.URL, server.URL, innocent.URL} {
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+		if resp := send(t, rt, req); resp.StatusCode != http.StatusOK {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+	}
+	if len(addrs) != 2 || addrs[0] == addrs[1] {
+		t.Errorf("sent over %v, want two connections", addrs)
+	}
+	if all := l.all(); len(all) != 2 || all[0].RemoteAddr != all[1].RemoteAddr {
+		t.Error("a connection to somebody else was closed")
+	}
+}
+
 func TestTransport_011_ExpectationFailed(t *testing.T) {
 	var l log
 	handler := func(w http.ResponseWriter, r *http.Request) {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"testing"
 	"time"
 
@@ -53,9 +52,7 @@ func BenchmarkLoopback(b *testing.B) {
 				took = append(took, time.Since(start))
 			}
 			reportCPU(b, cpu)
-			slices.Sort(took)
-			b.ReportMetric(float64(percentile(took, .50)), "p50-ns")
-			b.ReportMetric(float64(percentile(took, .99)), "p99-ns")
+			reportDistribution(b, took)
 		})
 	}
 }

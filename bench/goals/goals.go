@@ -91,6 +91,8 @@ var goals = []goal{
 	{9, "100,000 breakers by key, MiB", scaled(value(held, "Memory/impl=redoubt/what=keyed-2"), 100_000./(1<<20)), 100, 50, false, count},
 	{10, "cancelled wait returns, p99", scaled(value(p99, "Promptness/impl=redoubt/what=wait-2"), 1e6), 1000, 100, false, micros},
 	{10, "  of a goroutine that only waits", ratio(p99, "Promptness/impl=redoubt/what=wait-2", "Promptness/impl=floor/what=wait-2"), 10, 1.5, false, times},
+	{10, "cancelled request over loopback returns, p99", scaled(value(p99, "Promptness/impl=redoubt/what=http-2"), 1e6), 1000, 100, false, micros},
+	{10, "  of net/http alone", ratio(p99, "Promptness/impl=redoubt/what=http-2", "Promptness/impl=floor/what=http-2"), 10, 1.5, false, times},
 }
 
 // verdict judges a figure.

@@ -202,21 +202,14 @@ func (k sendKey) attributes() []attribute.KeyValue {
 	return attrs
 }
 
-// Inject writes the span and the baggage of ctx by set, each value in place of
-// what was there. A nil propagator stands for the global one.
-func Inject(ctx context.Context, p propagation.TextMapPropagator, set func(name, value string)) {
+// Inject writes the span and the baggage of ctx to a carrier. A nil propagator
+// stands for the global one.
+func Inject(ctx context.Context, p propagation.TextMapPropagator, carrier propagation.TextMapCarrier) {
 	if p == nil {
 		p = otel.GetTextMapPropagator()
 	}
-	p.Inject(ctx, setter(set))
+	p.Inject(ctx, carrier)
 }
-
-// A setter is a carrier that is only written to.
-type setter func(name, value string)
-
-func (s setter) Get(string) string      { return "" }
-func (s setter) Set(name, value string) { s(name, value) }
-func (s setter) Keys() []string         { return nil }
 
 // resendContext tells ClientTrace how many times the request was sent before.
 type resendContext struct {
