@@ -88,14 +88,14 @@ func (p Policy) Do(ctx context.Context, call func(context.Context) error) error 
 	if err := p.Check(); err != nil {
 		return err
 	}
-	if ctx.Err() != nil {
+	start := law.Now()
+	if law.Ended(ctx, start) {
 		return p.giveUp(ctx, &Error{Stop: StopCancelled})
 	}
 	if Attempt(ctx) > 0 && !p.Nested {
 		return p.once(ctx, call)
 	}
 
-	start := law.Now()
 	err := call(&attemptContext{Context: ctx, ordinal: 1})
 	if err == nil {
 		p.deposit(ctx)

@@ -50,10 +50,18 @@ func (c *limited) Deadline() (time.Time, bool) { return c.start.Time().Add(c.lim
 func (c *limited) Done() <-chan struct{} { return c.arm().Done() }
 
 func (c *limited) Err() error {
-	if c.state.Load() == idle && c.Context.Err() == nil && c.start.Since() < c.limit {
+	if c.state.Load() == idle && !c.EndedAt(law.Now()) {
 		return nil
 	}
 	return c.arm().Err() // which stays as it is
+}
+
+// EndedAt is for law.Ended.
+func (c *limited) EndedAt(now law.Moment) bool {
+	if c.state.Load() != idle {
+		return c.arm().Err() != nil
+	}
+	return c.Context.Err() != nil || now.Sub(c.start) >= c.limit
 }
 
 func (c *limited) Value(key any) any {
