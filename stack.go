@@ -4,8 +4,11 @@ import (
 	"context"
 	"strconv"
 
+	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/retry"
+	"github.com/redoubt-go/redoubt/timeout"
 )
 
 // A Stack is layers around a call, outermost first, and is itself a [Layer]. An
@@ -43,9 +46,28 @@ func (s Stack) do(ctx context.Context, call func(context.Context) error) error {
 		return call(ctx)
 	case 1:
 		return s[0].Do(ctx, call)
-	default:
-		return s[0].Do(ctx, func(ctx context.Context) error { return s[1:].do(ctx, call) })
 	}
+	// What is inside of these layers needs no memory: the compiler sees that they
+	// do not keep it, which it can't of an interface. For three layers that is
+	// two allocations fewer.
+	inside := func(ctx context.Context) error { return s[1:].do(ctx, call) }
+	switch layer := s[0].(type) {
+	case timeout.Limit:
+		return layer.Do(ctx, inside)
+	case retry.Policy:
+		return layer.Do(ctx, inside)
+	case *breaker.Breaker:
+		return layer.Do(ctx, inside)
+	case *breaker.Group:
+		return layer.Do(ctx, inside)
+	default:
+		return s.doOther(ctx, call)
+	}
+}
+
+// doOther is do if of the first layer nothing is known.
+func (s Stack) doOther(ctx context.Context, call func(context.Context) error) error {
+	return s[0].Do(ctx, func(ctx context.Context) error { return s[1:].do(ctx, call) })
 }
 
 // missing returns the indices of the first nil layer, such as "[1][0]" if it is

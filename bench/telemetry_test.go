@@ -15,6 +15,8 @@ import (
 	notraces "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/retry"
+	"github.com/redoubt-go/redoubt/timeout"
 )
 
 func BenchmarkTelemetry(b *testing.B) { run(b, telemetryRows()) }
@@ -61,7 +63,15 @@ func (p plain) Do(ctx context.Context, call func(context.Context) error) error {
 	if len(p) == 1 {
 		return p[0].Do(ctx, call)
 	}
-	return p[0].Do(ctx, func(ctx context.Context) error { return p[1:].Do(ctx, call) })
+	inside := func(ctx context.Context) error { return p[1:].Do(ctx, call) }
+	switch layer := p[0].(type) {
+	case timeout.Limit:
+		return layer.Do(ctx, inside)
+	case retry.Policy:
+		return layer.Do(ctx, inside)
+	default:
+		panic("not in the stack that is measured")
+	}
 }
 
 func plainStack(call func(context.Context) error) func(context.Context) error {

@@ -21,8 +21,11 @@ const (
 // base means base. That holds for all sequences here. The returned function is
 // safe for concurrent use; each sequence that it makes is for one call.
 func Exponential(base, limit time.Duration) func() backoff.BackOff {
-	base, limit = bounds(base, limit)
-	return func() backoff.BackOff { return exponential(base, limit) }
+	waits := exponential(bounds(base, limit))
+	return func() backoff.BackOff {
+		copied := waits
+		return &copied
+	}
 }
 
 // FullJitter returns a maker of waits drawn evenly from a tenth of base up to
@@ -33,11 +36,9 @@ func Exponential(base, limit time.Duration) func() backoff.BackOff {
 // 2015, "Full Jitter".
 func FullJitter(base, limit time.Duration) func() backoff.BackOff {
 	base, limit = bounds(base, limit)
-	return func() backoff.BackOff {
-		return &jittered{exponential(base, limit), rand.Float64, func(v time.Duration, random float64) time.Duration {
-			return between(base/10, v, random)
-		}}
-	}
+	return jitter(exponential(base, limit), func(v time.Duration, random float64) time.Duration {
+		return between(base/10, v, random)
+	})
 }
 
 // EqualJitter returns a maker of waits drawn evenly from the upper half of what
@@ -45,12 +46,9 @@ func FullJitter(base, limit time.Duration) func() backoff.BackOff {
 //
 // Source: as for [FullJitter], "Equal Jitter".
 func EqualJitter(base, limit time.Duration) func() backoff.BackOff {
-	base, limit = bounds(base, limit)
-	return func() backoff.BackOff {
-		return &jittered{exponential(base, limit), rand.Float64, func(v time.Duration, random float64) time.Duration {
-			return between(v/2, v, random)
-		}}
-	}
+	return jitter(exponential(bounds(base, limit)), func(v time.Duration, random float64) time.Duration {
+		return between(v/2, v, random)
+	})
 }
 
 // Decorrelated returns a maker of waits drawn evenly from base up to three
@@ -81,25 +79,39 @@ func bounds(base, limit time.Duration) (time.Duration, time.Duration) {
 	return base, max(base, limit)
 }
 
-func exponential(base, limit time.Duration) *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(
+// exponential returns a sequence that is made once for many calls, each of which
+// takes a copy.
+func exponential(base, limit time.Duration) backoff.ExponentialBackOff {
+	return *backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(base),
 		backoff.WithMaxInterval(limit),
 		backoff.WithMultiplier(2),
 		backoff.WithRandomizationFactor(0),
 		backoff.WithMaxElapsedTime(0), // attempts and deadlines are the policy's
+		backoff.WithClockProvider(noClock{}),
 	)
 }
 
+// noClock is for a sequence that may take as long as it likes: it would read the
+// clock for every wait.
+type noClock struct{}
+
+func (noClock) Now() time.Time { return time.Time{} }
+
 // jittered spreads each wait of a sequence.
 type jittered struct {
-	backoff.BackOff
+	backoff.ExponentialBackOff
+
 	random func() float64 // from [0, 1)
 	spread func(v time.Duration, random float64) time.Duration
 }
 
+func jitter(waits backoff.ExponentialBackOff, spread func(time.Duration, float64) time.Duration) func() backoff.BackOff {
+	return func() backoff.BackOff { return &jittered{waits, rand.Float64, spread} }
+}
+
 func (j *jittered) NextBackOff() time.Duration {
-	return j.spread(j.BackOff.NextBackOff(), j.random())
+	return j.spread(j.ExponentialBackOff.NextBackOff(), j.random())
 }
 
 type decorrelated struct {

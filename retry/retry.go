@@ -88,14 +88,14 @@ func (p Policy) Do(ctx context.Context, call func(context.Context) error) error 
 	if err := p.Check(); err != nil {
 		return err
 	}
-	if ctx.Err() != nil {
+	start := law.Now()
+	if law.Ended(ctx, start) {
 		return p.giveUp(ctx, &Error{Stop: StopCancelled})
 	}
 	if Attempt(ctx) > 0 && !p.Nested {
 		return p.once(ctx, call)
 	}
 
-	start := time.Now()
 	err := call(&attemptContext{Context: ctx, ordinal: 1})
 	if err == nil {
 		p.deposit(ctx)
@@ -118,11 +118,17 @@ func (p Policy) once(ctx context.Context, call func(context.Context) error) erro
 }
 
 // repeat goes on after the first attempt has failed with err.
-func (p Policy) repeat(ctx context.Context, call func(context.Context) error, err error, start time.Time) error {
+func (p Policy) repeat(ctx context.Context, call func(context.Context) error, err error, start law.Moment) error {
 	var waits backoff.BackOff
+	var timer pause
+	var retries []attemptContext // two at a time, as many as there mostly are
 	for attempt := 1; ; attempt++ {
 		gaveUp := func(stop Stop) error {
-			return p.giveUp(ctx, &Error{Attempts: attempt, Elapsed: time.Since(start), Stop: stop, Err: err})
+			if attempt == 1 && (stop == StopPermanent || stop == StopAttempts) {
+				telemetry.Stopped(ctx, string(stop))
+				return err // than which an Error would say no more
+			}
+			return p.giveUp(ctx, &Error{Attempts: attempt, Elapsed: start.Since(), Stop: stop, Err: err})
 		}
 		if stop := p.verdict(ctx.Err(), err, attempt); stop != "" {
 			return gaveUp(stop)
@@ -146,13 +152,18 @@ func (p Policy) repeat(ctx context.Context, call func(context.Context) error, er
 			return gaveUp(StopBudget)
 		}
 		telemetry.Retried(ctx, err, next.wait, next.source)
-		if !sleep(ctx, next.wait) {
+		if !timer.sleep(ctx, next.wait) {
 			if charged {
 				budget.refund()
 			}
 			return gaveUp(StopCancelled)
 		}
-		if err = call(&attemptContext{Context: ctx, ordinal: attempt + 1}); err == nil {
+		if len(retries) == 0 {
+			retries = make([]attemptContext, 2)
+		}
+		retries[0] = attemptContext{Context: ctx, ordinal: attempt + 1}
+		err, retries = call(&retries[0]), retries[1:]
+		if err == nil {
 			p.deposit(ctx)
 			return nil
 		}
@@ -166,10 +177,6 @@ func (p Policy) giveUp(ctx context.Context, e *Error) error {
 	case StopCancelled:
 		e.Cause = context.Cause(ctx)
 		e.done = ctx.Err()
-	case StopPermanent, StopAttempts:
-		if e.Attempts == 1 {
-			return e.Err
-		}
 	case StopBudget, StopDeadline, StopRetryAfter:
 		if rejected(e.Err) { // which the layer that refused has recorded
 			break
@@ -233,13 +240,15 @@ func (p Policy) budget(ctx context.Context) *Budget {
 	return p.Budget
 }
 
+var defaultBackoff = FullJitter(DefaultBase, DefaultCap)
+
 func (p Policy) deposit(ctx context.Context) { p.budget(ctx).Deposit() }
 
 // sequence makes the waits of one call, and refuses those that are known to
 // spin or to panic.
 func (p Policy) sequence() (backoff.BackOff, error) {
 	if p.Backoff == nil {
-		return FullJitter(0, 0)(), nil
+		return defaultBackoff(), nil
 	}
 	waits := p.Backoff()
 	if waits == nil {
@@ -261,17 +270,24 @@ func remaining(ctx context.Context) time.Duration {
 	return time.Until(deadline)
 }
 
+// A pause is one timer for all waits of a call.
+type pause struct{ timer *time.Timer }
+
 // sleep reports whether the wait ended before ctx did.
-func sleep(ctx context.Context, wait time.Duration) bool {
-	if wait <= 0 {
+func (p *pause) sleep(ctx context.Context, wait time.Duration) bool {
+	switch {
+	case wait <= 0:
 		return ctx.Err() == nil
+	case p.timer == nil:
+		p.timer = time.NewTimer(wait)
+	default:
+		p.timer.Reset(wait)
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-p.timer.C:
 		return ctx.Err() == nil
 	case <-ctx.Done():
+		p.timer.Stop()
 		return false
 	}
 }

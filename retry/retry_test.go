@@ -866,16 +866,17 @@ func TestPolicy_NeverSleepsIntoTheDeadline(t *testing.T) {
 func TestSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		for _, wait := range []time.Duration{0, -1, time.Second} {
+		var timer pause
+		for _, wait := range []time.Duration{0, -1, time.Second, time.Minute, time.Second} {
 			start := time.Now()
-			if ok, took := sleep(ctx, wait), time.Since(start); !ok || took != max(wait, 0) {
+			if ok, took := timer.sleep(ctx, wait), time.Since(start); !ok || took != max(wait, 0) {
 				t.Errorf("sleep(%v) = %t after %v", wait, ok, took)
 			}
 		}
 		cancel()
 		for _, wait := range []time.Duration{0, time.Second} {
 			start := time.Now()
-			if ok, took := sleep(ctx, wait), time.Since(start); ok || took != 0 {
+			if ok, took := timer.sleep(ctx, wait), time.Since(start); ok || took != 0 {
 				t.Errorf("sleep(%v) on an ended context = %t after %v", wait, ok, took)
 			}
 		}

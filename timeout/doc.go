@@ -20,4 +20,7 @@
 // A limit that is not shorter than what is left of the caller's own deadline
 // does nothing: the caller's deadline comes first, and its expiry is the
 // caller's error and not a [*Error].
+//
+// If both the limit has passed and the caller has cancelled before anybody asked
+// the call's context for its state, the context's cause is the caller's.
 package timeout

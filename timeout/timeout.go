@@ -18,7 +18,8 @@ import (
 type Limit time.Duration
 
 // Do runs call on a context that ends after l. The context's cause is then an
-// [*Error].
+// [*Error]. A timer is set when call first asks for the context's Done; a call
+// that never does so costs none.
 //
 // If the call fails once l has passed, while ctx itself is still good, Do
 // returns an [*Error] that wraps the call's error, or that cause if the call
@@ -39,14 +40,14 @@ func (l Limit) Do(ctx context.Context, call func(context.Context) error) error {
 		return call(ctx)
 	}
 
-	expired := &Error{Limit: time.Duration(l)}
-	limited, cancel := context.WithTimeoutCause(ctx, time.Duration(l), expired)
-	defer cancel()
+	limited := &limited{Context: ctx, start: law.Now(), limit: time.Duration(l)}
+	defer limited.end()
 	err := call(limited)
 	if err == nil || limited.Err() == nil || ctx.Err() != nil {
 		return err
 	}
 	telemetry.TimedOut(ctx, time.Duration(l))
+	expired := context.Cause(limited)
 	if err == expired { //nolint:errorlint // A wrapped one has more to say.
 		return err
 	}

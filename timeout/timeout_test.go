@@ -87,7 +87,7 @@ func TestLimit_Do(t *testing.T) {
 
 		{name: "caller hangs up", limit: 2 * s, cancel: s, work: work{takes: time.Hour}, took: s, err: context.Canceled, cause: hungUp},
 		{name: "caller hangs up on a deaf call", limit: 2 * s, cancel: s, work: work{takes: 3 * s, deaf: true, err: errBoom}, took: 3 * s, err: errBoom, cause: hungUp},
-		{name: "caller hangs up after expiry", limit: s, cancel: 2 * s, work: work{takes: 3 * s, deaf: true, err: errBoom}, took: 3 * s, err: errBoom, passes: true},
+		{name: "caller hangs up after expiry", limit: s, cancel: 2 * s, work: work{takes: 3 * s, deaf: true, err: errBoom}, took: 3 * s, err: errBoom, cause: hungUp}, // see limited
 
 		{name: "no limit", limit: 0, work: work{takes: 1000 * time.Hour, err: errBoom}, took: 1000 * time.Hour, err: errBoom},
 		{name: "no limit, caller's deadline", limit: 0, deadline: s, work: work{takes: time.Hour}, took: s, err: context.DeadlineExceeded, cause: context.DeadlineExceeded},
