@@ -34,6 +34,7 @@ type progress struct {
 	conns        int  // connections had: more than one for a replay by net/http
 	wroteHeaders int
 	wroteRequest bool
+	hedged       bool      // the request was sent once more beside this send
 	waiting      time.Time // since when for leave to send the body
 	granted      bool      // that leave, perhaps before waiting is told of
 	bodyErr      error     // of the caller's body
@@ -167,10 +168,14 @@ func (p *progress) stop() *TimeoutError {
 // unsent reports whether it is certain that no server has seen the request: no
 // connection was had, or one that was closed beforehand, as HTTP/1 alone has it.
 // That no header was written is no proof, since HTTP/2 tells of it afterwards.
-// If Base does not tell of its progress, a failure to connect has to do.
+// If Base does not tell of its progress, a failure to connect has to do. What
+// became of a hedge is not known here.
 func (p *progress) unsent(err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.hedged {
+		return false
+	}
 	if !p.connecting {
 		return neverConnected(err)
 	}

@@ -22,6 +22,7 @@ type sending struct {
 	// its own, which Base gets, is the request's from then on.
 	layers   context.Context //nolint:containedctx // A sending is a part of a call.
 	ctx      context.Context //nolint:containedctx // As above.
+	untraced sendingContext  // ctx, but for the hooks of progress
 	cancel   context.CancelCauseFunc
 	unfollow func() bool // of layers; reports whether it was in time
 	progress *progress
@@ -77,7 +78,8 @@ func (x *exchange) begin(layers context.Context) *sending {
 	}
 	s.progress = newProgress(limit, s.cancel)
 	s.progress.span = s.span
-	s.ctx = s.progress.trace(s.ctx)
+	s.untraced = sendingContext{s.ctx, s}
+	s.ctx = s.progress.trace(&s.untraced)
 	x.sends++
 	return s
 }
