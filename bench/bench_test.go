@@ -79,6 +79,7 @@ func rows() []row {
 	var all []row
 	for _, group := range []func() []row{
 		retryRows, breakerRows, timeoutRows, limitRows, stackRows, httpRows, telemetryRows,
+		retryRows, breakerRows, timeoutRows, stackRows, httpRows, telemetryRows, hedgeRows,
 	} {
 		all = append(all, group()...)
 	}

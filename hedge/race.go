@@ -48,6 +48,7 @@ type race[T any] struct {
 	begun   time.Duration
 	results chan result[T]
 	lanes   []lane[T]
+	two     [2]lane[T] // which hold them as a rule
 
 	mu   sync.Mutex
 	over bool // results are no longer read
@@ -86,8 +87,8 @@ func do[T any](ctx context.Context, h *Hedger, s sender[T]) (T, context.CancelCa
 		inner:   innerContext{ctx},
 		begun:   h.now(),
 		results: make(chan result[T], 1+h.config.Hedges), // nobody waits to deliver
-		lanes:   make([]lane[T], 0, 1+h.config.Hedges),
 	}
+	r.lanes = r.two[:0]
 	if err := r.start(); err != nil {
 		var none T
 		return none, func(error) {}, err
