@@ -69,12 +69,14 @@ func TestFunc(t *testing.T) {
 		{"first fails", Config{}, []act{{after: 12 * ms, err: errDown}, {after: 30 * ms}}, "run 2", nil, 40 * ms, 2},
 		{"both fail", Config{}, []act{{after: 20 * ms, err: errDown}, {after: 30 * ms, err: context.Canceled}}, "failure 1", errDown, 40 * ms, 2},
 		{
-			"three hedges", Config{Hedges: 3},
+			"three hedges",
+			Config{Hedges: 3},
 			[]act{{after: time.Hour}, {after: time.Hour}, {after: time.Hour}, {after: 5 * ms}},
 			"run 4", nil, 35 * ms, 4,
 		},
 		{
-			"no more hedges after a failure", Config{Hedges: 3},
+			"no more hedges after a failure",
+			Config{Hedges: 3},
 			[]act{{after: 50 * ms}, {after: 5 * ms, err: errDown}},
 			"run 1", nil, 50 * ms, 2,
 		},

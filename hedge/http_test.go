@@ -298,14 +298,14 @@ func TestTransport_108_ErrorOfTheFirst(t *testing.T) {
 			return nil, io.ErrUnexpectedEOF
 		})
 		hedged := &hedge.Transport{Base: base, Hedger: eager(time.Second)}
-		if _, err := hedged.RoundTrip(newRequest(t.Context(), t, http.MethodGet, nil)); err != syscall.ECONNREFUSED { //nolint:bodyclose // None.
+		if _, err := hedged.RoundTrip(newRequest(t.Context(), t, http.MethodGet, nil)); err != syscall.ECONNREFUSED {
 			t.Errorf("got %v, want the first's error", err)
 		}
 
 		sends.Store(0)
 		var sent *redoubt.SendError
 		rt := &redoubt.Transport{Base: hedged}
-		_, err := rt.RoundTrip(newRequest(t.Context(), t, http.MethodGet, nil)) //nolint:bodyclose // None.
+		_, err := rt.RoundTrip(newRequest(t.Context(), t, http.MethodGet, nil))
 		if !errors.As(err, &sent) || !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Fatalf("got %v, want a SendError of the first", err)
 		}

@@ -261,7 +261,7 @@ func (r *race[T]) failures() int {
 // finish ends all attempts but the winner.
 func (r *race[T]) finish(winner int) {
 	r.close()
-	why := error(ErrLost)
+	why := ErrLost
 	if r.lanes[winner].state == failed {
 		why = nil
 	}
@@ -340,7 +340,9 @@ func (f fate) String() string {
 
 // innerContext tells a Hedger inside of another to leave it at that: their
 // attempts would multiply.
-type innerContext struct{ context.Context }
+type innerContext struct {
+	context.Context
+}
 
 type innerKey struct{}
 

@@ -18,7 +18,7 @@ const fanOut = 100
 // leaf returns the latency of one leaf of the reproduction: 97.95 % lognormal
 // with median 4 ms, 2 % between 10 and 70 ms, 0.05 % between 0.5 and 2 s.
 func leaf(r *rand.Rand) time.Duration {
-	ms := 0.0
+	var ms float64
 	switch p := r.Float64(); {
 	case p < 0.0005:
 		ms = 500 + 1500*r.Float64()
