@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/redoubt-go/redoubt/internal/hedging"
 )
 
 // A hostContext is what an exchange's layers begin with. It tells Host, which few
@@ -45,6 +47,8 @@ func (g *graft) Value(key any) any {
 		return g.Context.Value(key)
 	case key == traceKey && g.progress != nil:
 		return g.progress.clientTrace(g.values)
+	case key == (hedging.SendingKey{}) && g.progress != nil:
+		return g.progress.send
 	}
 	if v := g.values.Value(key); v != nil {
 		return v

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/url"
 	"strings"
+
+	"github.com/redoubt-go/redoubt/internal/hedging"
 )
 
 // WithIdempotent returns a context that declares the requests sent with it
@@ -57,7 +59,11 @@ type overrides struct {
 	layered    bool // whether layer applies
 }
 
-type overridesKey struct{}
+// overridesKey is one that package hedge knows too.
+type overridesKey = hedging.WishKey
+
+// Wish tells package hedge what it has to know.
+func (o overrides) Wish() hedging.Wish { return hedging.Wish{Twice: o.idempotent, Once: o.once} }
 
 func overridesOf(ctx context.Context) overrides {
 	o, _ := ctx.Value(overridesKey{}).(overrides)

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"time"
+
+	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
 // A Phase is the part of an attempt that took too long.
@@ -23,6 +25,7 @@ const (
 type progress struct {
 	watch
 
+	span         *telemetry.Send        // of this send, also if a hedge of it won
 	limit        time.Duration          // on silence until the headers; 0 is none
 	expects      bool                   // the request may ask for leave to send its body
 	trace        *httptrace.ClientTrace // if Base asked for it
@@ -31,6 +34,7 @@ type progress struct {
 	conns        int  // connections had: more than one for a replay by net/http
 	wroteHeaders int
 	wroteRequest bool
+	hedged       bool      // the request was sent once more beside this send
 	waiting      time.Time // since when for leave to send the body
 	granted      bool      // that leave, perhaps before waiting is told of
 	stopped      bool      // the headers have arrived, or an error
@@ -123,7 +127,7 @@ func (p *progress) wantsConn() { p.connecting = true }
 func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	p.conns++
 	if p.conns > 1 {
-		p.send.span.Replayed(info.Reused)
+		p.span.Replayed(info.Reused)
 		return
 	}
 	p.phase = PhaseWrite
@@ -153,7 +157,7 @@ func (p *progress) continued() {
 	if p.waiting.IsZero() {
 		return
 	}
-	p.send.span.Continued(time.Since(p.waiting), p.granted)
+	p.span.Continued(time.Since(p.waiting), p.granted)
 	p.waiting = time.Time{}
 }
 
@@ -195,10 +199,14 @@ func (p *progress) stop() error {
 // unsent reports whether it is certain that no server has seen the request: no
 // connection was had, or one that was closed beforehand, as HTTP/1 alone has it.
 // That no header was written is no proof, since HTTP/2 tells of it afterwards.
-// If Base does not tell of its progress, a failure to connect has to do.
+// If Base does not tell of its progress, a failure to connect has to do. What
+// became of a hedge is not known here.
 func (p *progress) unsent(err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.hedged {
+		return false
+	}
 	if !p.connecting {
 		return neverConnected(err)
 	}

@@ -1,6 +1,7 @@
 package redoubt
 
 import (
+	"context"
 	"io"
 	"maps"
 	"net/http"
@@ -70,6 +71,13 @@ func (s *sending) writeHeader(out *http.Request) {
 	if x.unexpecting {
 		h.del("Expect")
 	}
+	s.mark(s.ctx, h)
+}
+
+// mark writes what tells one send of the request from another, of which ctx
+// carries the span.
+func (s *sending) mark(ctx context.Context, h *header) {
+	x := s.x
 	if name := x.t.AttemptHeader; name != "" && x.sends > 1 {
 		h.set(name, strconv.Itoa(x.sends-1))
 	}
@@ -79,7 +87,7 @@ func (s *sending) writeHeader(out *http.Request) {
 		}
 	}
 	if !x.t.SpansByBase {
-		telemetry.Inject(s.ctx, x.t.Propagator, h)
+		telemetry.Inject(ctx, x.t.Propagator, h)
 	}
 }
 

@@ -74,6 +74,7 @@ func (x *exchange) begin(layers context.Context) *sending {
 		Resend: x.sends,
 		ByBase: x.t.SpansByBase,
 	})
+	s.progress.span = s.span
 	x.sends++
 	return s
 }

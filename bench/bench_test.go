@@ -78,7 +78,7 @@ func failsTwice() func(context.Context) error {
 func rows() []row {
 	var all []row
 	for _, group := range []func() []row{
-		retryRows, breakerRows, timeoutRows, limitRows, stackRows, httpRows, telemetryRows,
+		retryRows, breakerRows, timeoutRows, limitRows, stackRows, httpRows, telemetryRows, hedgeRows,
 	} {
 		all = append(all, group()...)
 	}

@@ -427,6 +427,10 @@ func (b *Breaker) State() State {
 	return b.phase.Load().state
 }
 
+// Closed reports whether the circuit is closed. It is the form in which others
+// ask, such as a hedge.Hedger; ctx means something to a [Group] only.
+func (b *Breaker) Closed(context.Context) bool { return b.State() == Closed }
+
 // Counts returns what the window holds now. It counts the calls that have
 // become slow.
 func (b *Breaker) Counts() Counts {

@@ -76,6 +76,9 @@ func (g *Group) For(ctx context.Context) *Breaker {
 	return g.breakers.Get(g.config.Key(ctx))
 }
 
+// Closed reports whether the circuit for the call that ctx belongs to is closed.
+func (g *Group) Closed(ctx context.Context) bool { return g.For(ctx).Closed(ctx) }
+
 // Breakers returns the breakers that the group has now, by key.
 func (g *Group) Breakers() map[string]*Breaker {
 	all := map[string]*Breaker{}

@@ -63,7 +63,7 @@ var rooms = map[string]room{
 	"retry":    layer(backoff),
 	"timeout":  layer(),
 	"limit":    layer(),
-	"hedge":    layer(),
+	"hedge":    layer("internal/hedging"),
 	"failover": layer(),
 
 	"breaker/shared": {imports: []string{"breaker", "internal/telemetry", "internal/law", "internal/explain"}},
@@ -74,6 +74,7 @@ var rooms = map[string]room{
 
 	"internal/telemetry": {imports: []string{otel + "/..."}},
 	"internal/explain":   {},
+	"internal/hedging":   {},
 	"internal/keyed":     {},
 	"internal/law":       {},
 	"internal/memhttp":   {},

@@ -31,14 +31,21 @@ type Call struct {
 // callContext carries a Call, or hides the one above it if call is nil.
 type callContext struct {
 	context.Context
-	call *Call
+	call      *Call
+	attemptOf *Call // if the context is an attempt's
 }
 
-type callKey struct{}
+type (
+	callKey      struct{}
+	attemptOfKey struct{}
+)
 
 func (c *callContext) Value(key any) any {
-	if key == (callKey{}) {
+	switch key {
+	case callKey{}:
 		return c.call
+	case attemptOfKey{}:
+		return c.attemptOf
 	}
 	return c.Context.Value(key)
 }
@@ -182,7 +189,7 @@ func (c *Call) Attempt(ctx context.Context) (context.Context, *Attempt) {
 		ctx, a.span = c.scope.tracer.Start(ctx, c.attemptSpan, opts...)
 		c.last = a.span.SpanContext()
 	}
-	a.outside = callContext{Context: ctx}
+	a.outside = callContext{Context: ctx, attemptOf: c}
 	return &a.outside, a
 }
 

@@ -24,6 +24,7 @@ type Request struct {
 	URL    *url.URL // may be nil
 	Resend int      // how many times it was sent before
 	ByBase bool     // somebody further in makes the span
+	Hedge  int      // which hedge of its attempt it is, from 1; 0 is none
 }
 
 // A Send is one request on the wire: a CLIENT span and a duration, after
@@ -47,8 +48,8 @@ type sendKey struct {
 	errorType       string
 }
 
-// Send begins a send, which is an attempt of c, and returns the context for it.
-// The send must be ended.
+// Send begins a send and returns the context for it. Unless it is a hedge it is an
+// attempt of c. The send must be ended.
 func (c *Call) Send(ctx context.Context, r Request) (context.Context, *Send) {
 	if r.ByBase {
 		ctx = &resendContext{ctx, r.Resend}
@@ -56,20 +57,34 @@ func (c *Call) Send(ctx context.Context, r Request) (context.Context, *Send) {
 	if c == nil {
 		return ctx, nil
 	}
-	c.attempts++
+	if r.Hedge == 0 {
+		c.attempts++
+	}
 	if r.ByBase {
-		return &callContext{Context: ctx}, nil
+		return &callContext{Context: ctx, attemptOf: c}, nil
 	}
 	s := &Send{call: c, start: time.Now(), key: sendKey{method: knownMethod(r.Method)}}
 	if r.URL != nil {
 		s.key.address, s.key.port = serverOf(r.URL)
 	}
 	if c.scope.tracer != nil {
+		ctx = c.spanned(ctx, r.Hedge > 0)
 		ctx, s.span = c.scope.tracer.Start(ctx, spanName(s.key.method), s.startOptions(r)...)
-		c.last = s.span.SpanContext()
+		if r.Hedge == 0 {
+			c.last = s.span.SpanContext()
+		}
 	}
-	s.outside = callContext{Context: ctx}
+	s.outside = callContext{Context: ctx, attemptOf: c}
 	return &s.outside, s
+}
+
+// spanned returns the context of a span to come. That of a hedge carries the span
+// of the attempt, and shall be a child of the call's like that one.
+func (c *Call) spanned(ctx context.Context, hedge bool) context.Context {
+	if !hedge || c.span == nil {
+		return ctx
+	}
+	return trace.ContextWithSpan(ctx, c.span)
 }
 
 func (s *Send) startOptions(r Request) []trace.SpanStartOption {
@@ -83,6 +98,9 @@ func (s *Send) startOptions(r Request) []trace.SpanStartOption {
 	}
 	if r.Resend > 0 {
 		attrs = append(attrs, semconv.HTTPRequestResendCount(r.Resend))
+	}
+	if r.Hedge > 0 {
+		attrs = append(attrs, attribute.Int(keyHedgeOrdinal, r.Hedge))
 	}
 	opts := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...)}
 	if s.call.last.IsValid() {

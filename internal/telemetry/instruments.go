@@ -27,6 +27,7 @@ type instruments struct {
 	transitions     metric.Int64Counter
 	sendDuration    metric.Float64Histogram
 	limitWait       metric.Float64Histogram
+	hedges          metric.Int64Counter
 }
 
 func newInstruments(meter metric.Meter) *instruments {
@@ -43,6 +44,7 @@ func newInstruments(meter metric.Meter) *instruments {
 	m.rejections = int64Counter(meter, metricRejections, "{rejection}", "Calls and retries that a layer refused.")
 	m.unenforced = int64Counter(meter, metricUnenforced, "{rejection}", "Calls that a layer in shadow mode would have refused.")
 	m.transitions = int64Counter(meter, metricTransitions, "{transition}", "State changes of circuit breakers.")
+	m.hedges = int64Counter(meter, metricHedges, "{hedge}", "Hedges, by what became of them.")
 	var err error
 	m.attempts, err = meter.Int64Histogram(metricAttempts, metric.WithUnit("{attempt}"),
 		metric.WithDescription("Attempts made for one logical call."),

@@ -29,12 +29,17 @@ const (
 	keyConnReused      = "redoubt.http.connection_reused" // of a replay
 	keyContinueWait    = "redoubt.http.continue.wait"     // seconds
 	keyContinueGranted = "redoubt.http.continue.granted"  // whether 100 came
+
+	keyHedgeResult  = "redoubt.hedge.result"  // issued, withheld, won, lost, failed, panicked
+	keyHedgeOrdinal = "redoubt.hedge.ordinal" // of the hedge within its attempt, from 1
+	keyHedgeTime    = "redoubt.hedge.time"    // seconds: the delay before a hedge, or how long it took
 )
 
 // Span names.
 const (
 	spanCallPrefix    = "redoubt " // + the call's name
 	spanAttemptPrefix = "attempt " // + the call's name; functions only
+	spanHedgePrefix   = "hedge "   // + the call's name; functions only
 	spanShortCircuit  = "redoubt short-circuit"
 )
 
@@ -46,6 +51,7 @@ const (
 	eventReplay     = "redoubt.http.replay"
 	eventContinue   = "redoubt.http.continue"
 	eventLimitWait  = "redoubt.limit.wait"
+	eventHedge      = "redoubt.hedge"
 )
 
 // Metric names.
@@ -67,6 +73,7 @@ const (
 	metricLimitInFlight   = "redoubt.limit.in_flight"
 	metricLimitWaiting    = "redoubt.limit.waiting"
 	metricLimitWait       = "redoubt.limit.wait.duration"
+	metricHedges          = "redoubt.hedges"
 
 	metricSendDuration = "http.client.request.duration" // the conventions' own
 )

@@ -1,0 +1,33 @@
+package hedge
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redoubt-go/redoubt/internal/law"
+)
+
+// ErrLost is the cause with which the context of an attempt ends when another
+// attempt succeeded first, see [context.Cause]. It matches [context.Canceled]
+// under [errors.Is]. Who called the hedged call never sees it.
+var ErrLost error = &lostError{}
+
+type lostError struct{}
+
+func (*lostError) Error() string { return "hedge: another attempt succeeded first" }
+
+func (*lostError) Is(target error) bool { return target == context.Canceled }
+
+// Retryable reports false: the call has its result already.
+func (*lostError) Retryable() bool { return false }
+
+// ErrorType is the class of the error in telemetry.
+func (*lostError) ErrorType() string { return "cancelled" }
+
+var (
+	errZeroHedger   = law.Misuse("hedge: Hedger is zero, must be made with New")
+	errNilContext   = law.Misuse("hedge: context is nil")
+	errNilFunc      = law.Misuse("hedge: function is nil")
+	errNoResponse   = errors.New("hedge: Base returned neither response nor error")
+	errNilTransport = law.Misuse("hedge: Transport is nil")
+)
