@@ -33,7 +33,7 @@ type Config struct {
 	Name string
 
 	// Clients are shown with all that is in the layers of their Transport,
-	// which must be a [*redoubt.Transport] or have one as its Base.
+	// which must be a [*redoubt.Transport].
 	Clients []*http.Client
 
 	// Layers are shown with all that is in them: the layers of stacks and

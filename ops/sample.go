@@ -98,7 +98,7 @@ func read(id, key string, b *breaker.Breaker, now time.Time) reading {
 		Generation: status.Generation,
 		Since:      status.Since,
 		Until:      status.Until,
-		Trouble:    trouble(status, now),
+		Trouble:    trouble(status, config, now),
 		Counts:     countsOf(status.Counts),
 		Rule: Rule{
 			MinCalls:        config.MinCalls,
@@ -114,7 +114,7 @@ func read(id, key string, b *breaker.Breaker, now time.Time) reading {
 	return reading{row, b}
 }
 
-func trouble(s breaker.Status, now time.Time) int {
+func trouble(s breaker.Status, c breaker.Config, now time.Time) int {
 	switch {
 	case s.State == breaker.Open:
 		return open
@@ -122,12 +122,25 @@ func trouble(s breaker.Status, now time.Time) int {
 		return halfOpen
 	case s.Forced:
 		return forcedClosed
-	case s.Counts.Failures > 0 || s.Counts.Slow > 0:
+	case halfWay(s.Counts, c):
 		return failing
 	case !s.Since.IsZero() && now.Sub(s.Since) < recently:
 		return recovered
 	}
 	return untroubled
+}
+
+// halfWay reports whether a circuit is at least half way from health to one of
+// the rules by which it opens.
+func halfWay(counts breaker.Counts, c breaker.Config) bool {
+	enough := counts.Calls() >= int64(c.MinCalls)
+	switch {
+	case c.Consecutive > 1 && 2*counts.Consecutive >= int64(c.Consecutive),
+		c.FailureRatio > 0 && enough && 2*counts.FailureRatio() >= c.FailureRatio,
+		c.SlowRatio > 0 && enough && 2*counts.SlowRatio() >= c.SlowRatio:
+		return true
+	}
+	return false
 }
 
 func countsOf(c breaker.Counts) Counts {

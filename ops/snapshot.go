@@ -87,8 +87,8 @@ type Circuit struct {
 	Until      time.Time `json:"until,omitzero"` // when it will be half-open
 
 	// Trouble is how urgently it wants to be looked at: 5 open, 4 half-open,
-	// 3 forced closed, 2 closed with failures or slow calls in its window,
-	// 1 opened or was forced in the last ten minutes, 0 nothing of the sort.
+	// 3 forced closed, 2 closed and at least half way to opening by one of
+	// its rules, 1 changed its state in the last ten minutes, 0 none of these.
 	Trouble int `json:"trouble"`
 
 	Counts Counts `json:"counts"` // of the window

@@ -20,7 +20,7 @@
 	const known = { breakers: new Map(), budgets: new Map(), limits: new Map() };
 	const shown = { breakers: new Map(), budgets: new Map(), limits: new Map() };
 	const KEEP = 3600e3, SPACING = 2000; // milliseconds of samples, and between them
-	let tables = null, writable = false, paused = false, range = 900e3, interval = 1000;
+	let tables = null, writable = false, paused = false, range = 300e3, interval = 1000;
 	let skew = 0, heard = 0, source = null, retry = 0, search = "";
 
 	const now = () => Date.now() + skew; // the server's clock
@@ -29,10 +29,11 @@
 
 	const number = n => n.toLocaleString("en", { maximumFractionDigits: 1 });
 	const plural = (n, one, many) => number(n) + " " + (n === 1 ? one : many);
-	const percent = share => number(100 * share) + " %";
+	const percent = share => (share < .1 ? number(100 * share) : Math.round(100 * share)) + " %";
 	const clock = t => new Date(t - skew).toLocaleTimeString([], { hour12: false });
 	function span(ms) {
 		const s = Math.max(0, ms) / 1000;
+		if (s > 0 && s < 1) return Math.ceil(1000 * s) + " ms";
 		if (s < 10) return number(Math.floor(10 * s) / 10) + " s";
 		if (s < 120) return Math.floor(s) + " s";
 		if (s < 7200) return Math.floor(s / 60) + " min";
@@ -56,12 +57,12 @@
 		return t.reason;
 	}
 	function ruleOf(r) {
-		const rules = [];
-		const window = " calls within " + span(1000 * r.window_seconds) + ", once there are " + number(r.min_calls);
-		if (r.failure_ratio > 0) rules.push("if " + percent(r.failure_ratio) + " of the" + window + ", failed");
-		if (r.slow_ratio > 0) rules.push("if " + percent(r.slow_ratio) + " of the" + window + ", took longer than " + span(1000 * r.slow_call_seconds));
-		if (r.consecutive > 0) rules.push("after " + plural(r.consecutive, "failure", "failures") + " in a row");
-		return "Opens " + rules.join(", or ") + ".";
+		const rules = [], window = " of the calls of the last " + span(1000 * r.window_seconds);
+		if (r.failure_ratio > 0) rules.push(percent(r.failure_ratio) + window + " failed");
+		if (r.slow_ratio > 0) rules.push(percent(r.slow_ratio) + window + " took " + span(1000 * r.slow_call_seconds) + " or longer");
+		const ratios = rules.length ? ", of at least " + plural(r.min_calls, "call", "calls") : "";
+		if (r.consecutive > 0) rules.push(plural(r.consecutive, "call", "calls") + " in a row failed");
+		return "Opens when " + rules.join(", or ") + ratios + ".";
 	}
 	const label = row => row.key ? row.name + " " + row.key : row.name;
 	const words = row => row.state + (row.forced ? ", forced" : "");
@@ -101,6 +102,10 @@
 		const to = now(), from = to - range, x = t => WIDE * (t - from) / range;
 		const svg = draw("svg", { viewBox: "0 0 " + WIDE + " " + TALL, preserveAspectRatio: "none", class: "strip", role: "img" });
 		svg.append(draw("rect", { class: "track", x: 0, y: 0, width: WIDE, height: TALL }));
+		curve(svg, samples, x, from, [
+			{ name: "calls", value: s => s.calls, most: Math.max(1, ...samples.map(s => s.calls)) },
+			{ name: "failures", value: s => s.ratio, most: 1, filled: true },
+		], TALL - BAND);
 		let opened = 0;
 		for (const p of pieces(row, from, to)) {
 			if (p.state === "open") opened++;
@@ -111,11 +116,6 @@
 			svg.append(rect);
 			if (p.forced) svg.append(draw("rect", { class: "mark", x: x(p.start), y: TALL - 4, width, height: 4 }));
 		}
-		const high = TALL - BAND - 3;
-		curve(svg, samples, x, from, [
-			{ name: "calls", value: s => s.calls, most: Math.max(1, ...samples.map(s => s.calls)) },
-			{ name: "failures", value: s => s.ratio, most: 1, filled: true },
-		], high);
 		attribute(svg, "aria-label", words(row) + "; " + (opened ? "opened " + plural(opened, "time", "times") : "not open") + " in the last " + span(range));
 		box.replaceChildren(svg);
 	}
@@ -124,15 +124,15 @@
 	function curve(svg, samples, x, from, lines, high) {
 		for (const line of lines) {
 			let path = "", start = 0, last = null;
-			const y = s => (high * (1 - line.value(s) / line.most) + 1.5).toFixed(1);
-			const end = () => { if (last && line.filled) path += "V" + (high + 1.5) + "H" + start + "Z"; };
+			const y = s => (high - (high - 3) * line.value(s) / line.most).toFixed(1);
+			const end = () => { if (last && line.filled) path += "V" + high + "H" + start + "Z"; };
 			for (const s of samples) {
 				if (s.time < from) continue;
 				const at = x(s.time).toFixed(1);
 				if (!last || s.time - last.time > 5 * Math.max(interval, SPACING)) {
 					end();
 					start = at;
-					path += line.filled ? "M" + at + " " + (high + 1.5) + "V" + y(s) : "M" + at + " " + y(s);
+					path += line.filled ? "M" + at + " " + high + "V" + y(s) : "M" + at + " " + y(s);
 				} else {
 					path += "L" + at + " " + y(s);
 				}
@@ -184,7 +184,7 @@
 			attribute(item, "data-forced", row.forced);
 			attribute(pill, "data-state", row.state);
 			text(state, { open: "✕ open", "half-open": "◐ half-open", closed: "✓ closed" }[row.state] || row.state);
-			text(detail, row.forced ? "forced" : row.shadow ? "shadow" : row.state === "open" && row.until ? "for " + span(row.until - now()) : "");
+			text(detail, row.forced ? "forced" : row.shadow ? "shadow" : row.state === "open" && row.until ? "for " + span(Math.ceil((row.until - now()) / 100) * 100) : "");
 			text(name, row.name);
 			text(key, row.key);
 			attribute(more, "aria-label", "History of " + label(row));
@@ -227,26 +227,28 @@
 		attribute(meter, "title", ruleOf(r));
 	}
 
-	// explain tells why the circuit opened, while that matters.
+	// explain tells why the circuit opened, while that matters: what broke it, not
+	// only that probes have failed since.
 	function explain(why, row) {
-		const trip = row.transitions.findLast(t => t.to === "open");
-		const last = row.transitions.at(-1);
-		if (!trip || now() - last.time > KEEP && row.state === "closed") {
+		const all = row.transitions, last = all.at(-1);
+		const latest = all.findLast(t => t.to === "open");
+		if (!latest || row.state === "closed" && now() - last.time > KEEP) {
 			why.replaceChildren();
 			why.shown = "";
 			return;
 		}
-		const open = row.state === "open";
-		const closed = row.state === "closed" && !row.forced && last.to === "closed" ? ", closed " + ago(now() - last.time) : "";
-		const when = (open && last === trip ? "Opened " : "Last opened ") + ago(now() - trip.time) + closed + ": ";
+		const root = all.findLast(t => t.to === "open" && (t.from === "closed" || t.reason === "forced")) || latest;
+		const closed = row.state === "closed" && last.to === "closed" ? ", closed " + ago(now() - last.time) : "";
+		const when = (closed ? "Last opened " : "Opened ") + ago(now() - root.time) + closed + ": ";
 		if (why.shown === row.generation) {
 			text(why.firstChild, when);
 			return;
 		}
 		why.shown = row.generation;
-		why.replaceChildren(make("span", {}, when), make("b", {}, because(trip)));
-		if (trip.trace_id) why.append(" · trace ", trace(trip));
-		if (trip.error) why.append(make("code", { title: trip.error }, make("bdi", {}, trip.error)));
+		const failed = all.filter(t => t.time > root.time && (t.reason === "probe_failed" || t.reason === "probe_timeout")).length;
+		why.replaceChildren(make("span", {}, when), make("b", {}, because(root)), failed ? ", then " + plural(failed, "probe", "probes") + " failed" : "");
+		if (latest.error) why.append(" · ", make("code", { class: "error", title: latest.error }, make("bdi", {}, latest.error)));
+		if (latest.trace_id) why.append(" · trace ", trace(latest));
 	}
 	function trace(t) {
 		const id = make("code", {}, t.trace_id);
@@ -272,7 +274,8 @@
 		const name = make("b"), key = make("bdi"), of = make("span", { class: "of" }, key), value = make("b"), unit = make("span");
 		const fill = make("i"), meter = make("div", { class: "meter" }, fill), box = make("div"), note = make("p", { class: "note" });
 		const item = make("li", { "data-id": id, "data-kind": kind },
-			make("div", { class: "top" }, make("div", { class: "who" }, make("bdi", {}, name), of), make("div", { class: "value" }, value, unit)), meter, box, note);
+			make("div", { class: "top" }, make("div", { class: "who" }, make("bdi", {}, name)), make("div", { class: "value" }, value, unit)),
+			make("div", { class: "who" }, of), meter, box, note);
 		const self = { item, visible: true };
 		self.draw = () => {
 			const row = known[kind].get(id);
@@ -281,7 +284,7 @@
 			svg.append(draw("rect", { class: "track", x: 0, y: 0, width: WIDE, height: 26 }));
 			const most = Math.max(1, ...row.samples.flatMap(s => [s.amount, s.limit]));
 			curve(svg, row.samples, x, from, [
-				{ name: "amount", value: s => s.amount, most, filled: true }, { name: "limit", value: s => s.limit, most }], 23);
+				{ name: "amount", value: s => s.amount, most, filled: true }, { name: "limit", value: s => s.limit, most }], 26);
 			box.replaceChildren(svg);
 		};
 		self.show = row => {
