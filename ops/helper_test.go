@@ -20,7 +20,7 @@ import (
 
 var errDown = errors.New("connection refused")
 
-func fail1(context.Context) error { return errDown }
+func refuse(context.Context) error { return errDown }
 
 func succeed(context.Context) error { return nil }
 
@@ -34,7 +34,7 @@ func newBreaker(name string) *breaker.Breaker {
 
 func trip(ctx context.Context, b *breaker.Breaker) {
 	for range 2 {
-		_ = b.Do(ctx, fail1)
+		_ = b.Do(ctx, refuse)
 	}
 }
 

@@ -120,7 +120,8 @@
 		box.replaceChildren(svg);
 	}
 
-	// curve draws what was sampled, with gaps where nobody looked.
+	// curve draws what was sampled, with gaps where nobody looked, and where there
+	// is nothing to fill.
 	function curve(svg, samples, x, from, lines, high) {
 		for (const line of lines) {
 			let path = "", start = 0, last = null;
@@ -129,7 +130,7 @@
 			for (const s of samples) {
 				if (s.time < from) continue;
 				const at = x(s.time).toFixed(1);
-				if (!last || s.time - last.time > 5 * Math.max(interval, SPACING)) {
+				if (!last || s.time - last.time > 5 * Math.max(interval, SPACING) || line.filled && !line.value(s) && !line.value(last)) {
 					end();
 					start = at;
 					path += line.filled ? "M" + at + " " + high + "V" + y(s) : "M" + at + " " + y(s);
@@ -144,8 +145,9 @@
 	}
 
 	function axis() {
-		const labels = [3, 2, 1, 0].map(i => make("span", {}, i ? "−" + span(i * range / 3) : "now"));
-		$("axis").replaceChildren(make("div", {}, ...labels));
+		const parts = range === KEEP ? 4 : 5, labels = [];
+		for (let i = parts; i > 0; i--) labels.push(make("span", {}, "−" + i * range / parts / 60e3 + " min"));
+		$("axis").replaceChildren(make("div", {}, ...labels, make("span", {}, "now")));
 	}
 
 	// Rows. Each has its elements made once, and a function that shows a row in them.
@@ -247,8 +249,8 @@
 		why.shown = row.generation;
 		const failed = all.filter(t => t.time > root.time && (t.reason === "probe_failed" || t.reason === "probe_timeout")).length;
 		why.replaceChildren(make("span", {}, when), make("b", {}, because(root)), failed ? ", then " + plural(failed, "probe", "probes") + " failed" : "");
-		if (latest.error) why.append(" · ", make("code", { class: "error", title: latest.error }, make("bdi", {}, latest.error)));
 		if (latest.trace_id) why.append(" · trace ", trace(latest));
+		if (latest.error) why.append(" · ", make("code", { class: "error", title: latest.error }, make("bdi", {}, latest.error)));
 	}
 	function trace(t) {
 		const id = make("code", {}, t.trace_id);
