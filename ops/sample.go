@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 )
 
@@ -66,8 +67,18 @@ func (s *sources) take(now time.Time) *sample {
 			taken.budgets = append(taken.budgets, row)
 		})
 	}
+	for _, source := range s.limits {
+		source.each(func(id, key string, l *limit.Limiter) {
+			row := Limit{ID: id, Name: l.Name(), Key: key, Current: l.Limit(), InFlight: l.InFlight(), Waiting: l.Waiting()}
+			if row.full() {
+				taken.full++
+			}
+			taken.limits = append(taken.limits, row)
+		})
+	}
 	slices.SortFunc(taken.circuits, func(a, b reading) int { return compareCircuits(a.row, b.row) })
 	slices.SortFunc(taken.budgets, compareBudgets)
+	slices.SortFunc(taken.limits, compareLimits)
 	return taken
 }
 
@@ -180,17 +191,30 @@ func compareBudgets(a, b Budget) int {
 	return cmp.Or(cmp.Compare(short(a), short(b)), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key), cmp.Compare(a.ID, b.ID))
 }
 
-// pick returns the first rows, at most limit, that match what is searched for,
+func (l Limit) full() bool { return l.Waiting > 0 || l.InFlight >= l.Current }
+
+// compareLimits puts first what is reached.
+func compareLimits(a, b Limit) int {
+	short := func(l Limit) int {
+		if l.full() {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(short(a), short(b)), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key), cmp.Compare(a.ID, b.ID))
+}
+
+// pick returns the first rows, at most so many, that match what is searched for,
 // and counts the others. Case is ignored.
-func pick[T any](all []T, search string, limit int, name func(T) (name, key string)) ([]T, Table) {
+func pick[T any](all []T, search string, most int, name func(T) (name, key string)) ([]T, Table) {
 	table := Table{Total: len(all)}
-	rows := make([]T, 0, min(len(all), limit))
+	rows := make([]T, 0, min(len(all), most))
 	for _, row := range all {
 		if !matches(search, name, row) {
 			continue
 		}
 		table.Matching++
-		if len(rows) < limit {
+		if len(rows) < most {
 			rows = append(rows, row)
 		}
 	}
@@ -219,10 +243,10 @@ func (v *View) snapshot(s *sample, search string, writable bool) (Snapshot, []re
 	}
 	out.Budgets.Empty, out.Limits.Full = s.empty, s.full
 	var circuits []reading
-	limit := v.config.MaxRows
-	circuits, out.Breakers.Table = pick(s.circuits, search, limit, func(r reading) (name, key string) { return r.row.Name, r.row.Key })
-	out.Budgets.Rows, out.Budgets.Table = pick(s.budgets, search, limit, func(b Budget) (name, key string) { return b.Name, b.Key })
-	out.Limits.Rows, out.Limits.Table = pick(s.limits, search, limit, func(l Limit) (name, key string) { return l.Name, l.Key })
+	most := v.config.MaxRows
+	circuits, out.Breakers.Table = pick(s.circuits, search, most, func(r reading) (name, key string) { return r.row.Name, r.row.Key })
+	out.Budgets.Rows, out.Budgets.Table = pick(s.budgets, search, most, func(b Budget) (name, key string) { return b.Name, b.Key })
+	out.Limits.Rows, out.Limits.Table = pick(s.limits, search, most, func(l Limit) (name, key string) { return l.Name, l.Key })
 	return out, circuits
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 )
 
@@ -35,9 +36,12 @@ func TestState(t *testing.T) {
 			SlowCall: time.Second, SlowRatio: 0.75, Cooldown: time.Minute, Jitter: breaker.NoJitter, Shadow: true,
 		})
 		budget := retry.NewBudget(retry.BudgetConfig{Name: "payments", Burst: 4, MinPerSecond: retry.NoFloor})
+		limiter := limit.New(limit.Config{Name: "payments", Fixed: 1, MaxWait: time.Minute})
+		uploads := limit.NewGroup(limit.GroupConfig{Limiter: limit.Config{Name: "uploads", Fixed: 3}, Key: tenant})
+		_ = uploads.Do(as(ctx, "a"), succeed)
 		v := newView(t, Config{
 			Name:      "checkout",
-			Layers:    []redoubt.Layer{redoubt.Stack{retry.Policy{Budget: budget}, payments, tenants}},
+			Layers:    []redoubt.Layer{redoubt.Stack{retry.Policy{Budget: budget}, payments, limiter, tenants, uploads}},
 			Authorize: anybody,
 			TraceURL:  "https://jaeger.example/trace/{trace_id}",
 		})
@@ -51,6 +55,13 @@ func TestState(t *testing.T) {
 		for budget.Balance() >= 1 {
 			budget.Withdraw()
 		}
+
+		busy := make(chan struct{})
+		for range 2 { // one runs and one waits
+			go limiter.Do(ctx, func(context.Context) error { <-busy; return nil })
+		}
+		defer close(busy)
+		synctest.Wait()
 
 		w := httptest.NewRecorder()
 		v.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/debug/redoubt/state", http.NoBody))

@@ -10,6 +10,7 @@ import (
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 )
 
@@ -18,6 +19,7 @@ import (
 type sources struct {
 	breakers []source[*breaker.Breaker]
 	budgets  []source[*retry.Budget]
+	limits   []source[*limit.Limiter]
 
 	seen     map[any]bool // what was found, so that it is found once
 	findings []error
@@ -25,8 +27,8 @@ type sources struct {
 
 // A source is a thing that has state, or a group of such things.
 type source[T any] struct {
-	id  string       // "b1"
-	one T            // unless it is a group
+	id  string              // "b1"
+	one T                   // unless it is a group
 	all func() map[string]T // of a group, by key
 }
 
@@ -132,6 +134,14 @@ func (s *sources) layer(layer redoubt.Layer, where string) {
 	case *breaker.Group:
 		if l.Check() == nil && s.first(l) {
 			s.breakers = append(s.breakers, source[*breaker.Breaker]{id: id("b", len(s.breakers)), all: l.Breakers})
+		}
+	case *limit.Limiter:
+		if l.Check() == nil && s.first(l) {
+			s.limits = append(s.limits, source[*limit.Limiter]{id: id("l", len(s.limits)), one: l})
+		}
+	case *limit.Group:
+		if l.Check() == nil && s.first(l) {
+			s.limits = append(s.limits, source[*limit.Limiter]{id: id("l", len(s.limits)), all: l.Limiters})
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
@@ -38,6 +39,7 @@ func newService(ctx context.Context) (*service, error) {
 		c.Breaker.MaxCooldown = 8 * time.Second
 	})
 	s.search = redoubt.Stack{
+		limit.New(limit.Config{Name: "search", Max: 40}),
 		retry.Policy{Budget: retry.NewBudget(retry.BudgetConfig{Name: "search"})},
 		breaker.NewGroup(breaker.GroupConfig{
 			Breaker: breaker.Config{
@@ -53,7 +55,7 @@ func newService(ctx context.Context) (*service, error) {
 		}),
 		timeout.Limit(100 * time.Millisecond),
 	}
-	s.mail = redoubt.Stack{breaker.New(breaker.Config{Name: "mail relay", Consecutive: 5, Cooldown: 4 * time.Second})}
+	s.mail = redoubt.Stack{limit.New(limit.Config{Name: "mail relay", Fixed: 4}), breaker.New(breaker.Config{Name: "mail relay", Consecutive: 5, Cooldown: 4 * time.Second})}
 	for i := range 3 {
 		if err := s.provide(ctx, i); err != nil {
 			s.close()

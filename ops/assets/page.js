@@ -290,7 +290,7 @@
 			box.replaceChildren(svg);
 		};
 		self.show = row => {
-			text(name, row.name || "budget");
+			text(name, row.name || { budgets: "budget", limits: "limit" }[kind]);
 			text(key, row.key);
 			const v = show(row);
 			text(value, v.value);
