@@ -92,7 +92,7 @@ func TestControl_Refuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b, g := newBreaker("mail"), newGroup("tenants", 0)
+			b, g := newBreaker("mail"), newGroup(0)
 			v := newView(t, Config{Layers: []redoubt.Layer{b, g}, Authorize: anybody})
 			r := command(tt.body)
 			if tt.change != nil {
@@ -168,7 +168,7 @@ func TestControl_Authorize(t *testing.T) {
 
 func TestControl_RoundTrip(t *testing.T) {
 	var log bytes.Buffer
-	b, g := newBreaker("mail"), newGroup("tenants", 0)
+	b, g := newBreaker("mail"), newGroup(0)
 	ctx := as(t.Context(), "a/b") // a slash in a key is no separator
 	_ = g.Do(ctx, succeed)
 	v := newView(t, Config{

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -50,9 +49,9 @@ func as(ctx context.Context, key string) context.Context {
 }
 
 // newGroup returns a group of breakers by tenant.
-func newGroup(name string, limit int) *breaker.Group {
+func newGroup(limit int) *breaker.Group {
 	return breaker.NewGroup(breaker.GroupConfig{
-		Breaker: breaker.Config{Name: name, Consecutive: 2, Cooldown: 10 * time.Second, Jitter: breaker.NoJitter},
+		Breaker: breaker.Config{Name: "tenants", Consecutive: 2, Cooldown: 10 * time.Second, Jitter: breaker.NoJitter},
 		Key:     tenant,
 		Max:     limit,
 	})
@@ -105,7 +104,7 @@ type watch struct {
 	body *bufio.Reader
 }
 
-func startWatch(t *testing.T, ctx context.Context, s *memhttp.Server, target string) *watch {
+func startWatch(ctx context.Context, t *testing.T, s *memhttp.Server, target string) *watch {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://ops.example"+target, http.NoBody)
 	if err != nil {
@@ -149,10 +148,4 @@ func (w *watch) read() (event string, data Change, err error) {
 			return event, data, errors.New("unexpected line " + line)
 		}
 	}
-}
-
-// ends reads until the stream ends, and returns how.
-func (w *watch) ends() error {
-	_, err := io.Copy(io.Discard, w.body)
-	return err
 }

@@ -27,11 +27,13 @@ func TestCheck(t *testing.T) {
 		{"two", Config{MaxRows: -1, MaxWatchers: -1}, "ops: MaxRows is -1, must be positive\nops: MaxWatchers is -1, must be positive"},
 		{"nil client", Config{Clients: []*http.Client{nil}}, "ops: Clients[0] is nil"},
 		{
-			"client without", Config{Clients: []*http.Client{redoubt.NewClient("a"), {}}},
+			"client without",
+			Config{Clients: []*http.Client{redoubt.NewClient("a"), {}}},
 			"ops: Clients[1]: Transport is <nil>, must be a *redoubt.Transport",
 		},
 		{
-			"client of others", Config{Clients: []*http.Client{{Transport: http.DefaultTransport}}},
+			"client of others",
+			Config{Clients: []*http.Client{{Transport: http.DefaultTransport}}},
 			"ops: Clients[0]: Transport is *http.Transport, must be a *redoubt.Transport",
 		},
 		{"client without layers", Config{Clients: []*http.Client{{Transport: &redoubt.Transport{}}}}, ""},
@@ -40,15 +42,18 @@ func TestCheck(t *testing.T) {
 		{"nil budgets", Config{BudgetGroups: []*retry.BudgetGroup{nil}}, "ops: BudgetGroups[0] is nil"},
 		{"trace", Config{TraceURL: "https://jaeger.example/trace/{trace_id}?x={trace_id}"}, ""},
 		{
-			"trace without id", Config{TraceURL: "https://jaeger.example/"},
+			"trace without id",
+			Config{TraceURL: "https://jaeger.example/"},
 			"ops: TraceURL is https://jaeger.example/, must be an http or https URL with {trace_id} in it",
 		},
 		{
-			"trace that is a script", Config{TraceURL: "javascript:alert({trace_id})"},
+			"trace that is a script",
+			Config{TraceURL: "javascript:alert({trace_id})"},
 			"ops: TraceURL is javascript:alert({trace_id}), must be an http or https URL with {trace_id} in it",
 		},
 		{
-			"trace without host", Config{TraceURL: "https:{trace_id}"},
+			"trace without host",
+			Config{TraceURL: "https:{trace_id}"},
 			"ops: TraceURL is https:{trace_id}, must be an http or https URL with {trace_id} in it",
 		},
 	}
@@ -92,7 +97,9 @@ func TestFinds(t *testing.T) {
 		Clients: []*http.Client{redoubt.NewClient("payments")},
 		Layers: []redoubt.Layer{
 			redoubt.Stack{
-				redoubt.Telemetry{}, &retry.Policy{Budget: budget}, redoubt.Stack{search},
+				redoubt.Telemetry{},
+				&retry.Policy{Budget: budget},
+				redoubt.Stack{search},
 				redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error { return call(ctx) }),
 			},
 			redoubt.Stack{retry.Policy{Budget: budget}, search},

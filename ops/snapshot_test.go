@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "rewrite the golden file")
 func TestState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		tenants := newGroup("tenants", 0)
+		tenants := newGroup(0)
 		payments := breaker.New(breaker.Config{
 			Name: "payments", Window: 10 * time.Second, FailureRatio: 0.5, MinCalls: 2,
 			SlowCall: time.Second, SlowRatio: 0.75, Cooldown: time.Minute, Jitter: breaker.NoJitter, Shadow: true,
@@ -84,15 +84,15 @@ func TestState(t *testing.T) {
 
 func indent(t *testing.T, text []byte) string {
 	t.Helper()
-	var any any
-	if err := json.Unmarshal(text, &any); err != nil {
+	var value any
+	if err := json.Unmarshal(text, &value); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
 	var out strings.Builder
 	encoder := json.NewEncoder(&out)
 	encoder.SetIndent("", "\t")
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(any); err != nil {
+	if err := encoder.Encode(value); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -171,7 +171,7 @@ func TestState_Looking(t *testing.T) {
 // that trouble is never what is left out.
 func TestState_Many(t *testing.T) {
 	const n, limit = 10_000, 50
-	g := newGroup("tenants", n)
+	g := newGroup(n)
 	budgets := retry.NewBudgetGroup(retry.BudgetGroupConfig{Key: tenant, Max: n})
 	for i := range n {
 		ctx := as(t.Context(), "tenant-"+strconv.Itoa(i))

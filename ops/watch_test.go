@@ -20,13 +20,13 @@ import (
 // goroutine is left, synctest sees to.
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, g := newBreaker("mail"), newGroup("tenants", 0)
+		b, g := newBreaker("mail"), newGroup(0)
 		budget := retry.NewBudget(retry.BudgetConfig{})
 		v := newView(t, Config{Layers: []redoubt.Layer{b, g}, Budgets: []*retry.Budget{budget}, Authorize: anybody})
 		s := memhttp.NewServer(t, v)
 		start := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
-		w := startWatch(t, ctx, s, "/events")
+		w := startWatch(ctx, t, s, "/events")
 		if got := w.resp.Header.Get("Content-Type"); got != "text/event-stream" {
 			t.Errorf("content type is %s", got)
 		}
@@ -89,13 +89,13 @@ func TestWatch(t *testing.T) {
 // because of a search, of MaxRows, or because they were forgotten.
 func TestWatch_Gone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGroup("tenants", 3)
+		g := newGroup(3)
 		v := newView(t, Config{Layers: []redoubt.Layer{g, newBreaker("mail")}, MaxRows: 2})
 		s := memhttp.NewServer(t, v)
 		for _, key := range []string{"a", "b", "c"} {
 			_ = g.Do(as(t.Context(), key), succeed)
 		}
-		w := startWatch(t, t.Context(), s, "/events?q=Tenants")
+		w := startWatch(t.Context(), t, s, "/events?q=Tenants")
 		_, c := w.next(t)
 		if ids(c.Breakers.Rows) != "b1/a b1/b" || c.Breakers.Hidden != 1 || c.Breakers.Matching != 3 || c.Breakers.Total != 4 {
 			t.Errorf("first event is %+v", c.Breakers)
@@ -119,15 +119,15 @@ func TestWatch_TooMany(t *testing.T) {
 		v := newView(t, Config{MaxWatchers: 2})
 		s := memhttp.NewServer(t, v)
 		ctx, cancel := context.WithCancel(t.Context())
-		startWatch(t, ctx, s, "/events").next(t)
-		startWatch(t, t.Context(), s, "/events").next(t)
-		w := startWatch(t, t.Context(), s, "/events")
+		startWatch(ctx, t, s, "/events").next(t)
+		startWatch(t.Context(), t, s, "/events").next(t)
+		w := startWatch(t.Context(), t, s, "/events")
 		if w.resp.StatusCode != http.StatusServiceUnavailable || w.resp.Header.Get("Retry-After") != "5" {
 			t.Errorf("the third gets %s", w.resp.Status)
 		}
 		cancel()
 		synctest.Wait()
-		if w := startWatch(t, t.Context(), s, "/events"); w.resp.StatusCode != http.StatusOK {
+		if w := startWatch(t.Context(), t, s, "/events"); w.resp.StatusCode != http.StatusOK {
 			t.Errorf("after one has left, the third gets %s", w.resp.Status)
 		}
 	})
@@ -139,15 +139,15 @@ func TestWatch_Shares(t *testing.T) {
 		v := newView(t, Config{})
 		s := memhttp.NewServer(t, v)
 		start := time.Now()
-		a := startWatch(t, t.Context(), s, "/events")
+		a := startWatch(t.Context(), t, s, "/events")
 		a.next(t)
 		time.Sleep(400 * time.Millisecond)
-		b := startWatch(t, t.Context(), s, "/events")
+		b := startWatch(t.Context(), t, s, "/events")
 		if _, c := b.next(t); !c.At.Equal(start) {
 			t.Errorf("another is told of %v, want %v", c.At, start)
 		}
 		time.Sleep(100 * time.Millisecond)
-		c := startWatch(t, t.Context(), s, "/events")
+		c := startWatch(t.Context(), t, s, "/events")
 		if _, c := c.next(t); !c.At.Equal(start.Add(500 * time.Millisecond)) {
 			t.Errorf("one who comes later is told of %v", c.At)
 		}
@@ -157,7 +157,7 @@ func TestWatch_Shares(t *testing.T) {
 // TestWatch_Slow holds that who does not read is let go after ten seconds.
 func TestWatch_Slow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGroup("tenants", 0)
+		g := newGroup(0)
 		for i := range 100 {
 			_ = g.Do(as(t.Context(), strings.Repeat("k", 100+i)), succeed)
 		}
@@ -168,7 +168,7 @@ func TestWatch_Slow(t *testing.T) {
 			returned <- time.Now()
 		}))
 		start := time.Now()
-		w := startWatch(t, t.Context(), s, "/events") // and never read
+		w := startWatch(t.Context(), t, s, "/events") // and never read
 		if got := (<-returned).Sub(start); got != writeTimeout {
 			t.Errorf("let go after %v, want %v", got, writeTimeout)
 		}

@@ -105,7 +105,7 @@ const shards = 6
 type shardKey struct{}
 
 func shardOf(ctx context.Context) string {
-	shard, _ := ctx.Value(shardKey{}).(string) //nolint:errcheck // Without one it is "".
+	shard, _ := ctx.Value(shardKey{}).(string)
 	return shard
 }
 

@@ -82,10 +82,8 @@ func (w *world) fail(ctx context.Context, times int, err error) {
 	}
 }
 
-// row is the element of the breaker whose name and key begin so.
-const row = `[...document.querySelectorAll("#circuits > li")].find(r => r.querySelector(".who").innerText.startsWith("%s"))`
-
-func rowOf(name string) string { return fmt.Sprintf(row, name) }
+// mail is the element of that breaker.
+const mail = `[...document.querySelectorAll("#circuits > li")].find(r => r.querySelector(".who").innerText === "mail")`
 
 // The page in a browser: what it tells, that it is told what happens, that what
 // it shows is text, both colour schemes, a phone; and that it needs nothing from
@@ -110,7 +108,7 @@ func TestPage(t *testing.T) {
 
 	t.Run("live", func(t *testing.T) {
 		w.fail(t.Context(), 2, errors.New("refused by "+hostile))
-		await(t, b, rowOf("mail")+`.dataset.state === "open"`)
+		await(t, b, mail+`.dataset.state === "open"`)
 		first := eval(t, b, `document.querySelector("#circuits > li").innerText`)
 		for _, want := range []string{"open", "mail", "refuses calls", "Opened ", "2 failures in a row", "refused by " + hostile} {
 			if !strings.Contains(first, want) {
@@ -119,15 +117,15 @@ func TestPage(t *testing.T) {
 		}
 		await(t, b, `document.title.startsWith("(1 open)")`)
 		await(t, b, `document.querySelector("#news").textContent === "mail is open"`)
-		await(t, b, rowOf("mail")+`.querySelector(".strip .open") !== null`)
-		label := eval(t, b, rowOf("mail")+`.querySelector(".strip").getAttribute("aria-label")`)
+		await(t, b, mail+`.querySelector(".strip .open") !== null`)
+		label := eval(t, b, mail+`.querySelector(".strip").getAttribute("aria-label")`)
 		if label != "open; opened 1 time in the last 5 min" {
 			t.Errorf("the timeline says %q", label)
 		}
 	})
 	t.Run("history", func(t *testing.T) {
-		eval(t, b, `(`+rowOf("mail")+`.querySelector(".does button").click(), "clicked")`)
-		past := eval(t, b, rowOf("mail")+`.querySelector(".past").innerText`)
+		eval(t, b, `(`+mail+`.querySelector(".does button").click(), "clicked")`)
+		past := eval(t, b, mail+`.querySelector(".past").innerText`)
 		for _, want := range []string{"Opens when 2 calls in a row failed.", "closed → open", "refused by " + hostile} {
 			if !strings.Contains(past, want) {
 				t.Errorf("the history lacks %q:\n%s", want, past)
@@ -179,13 +177,13 @@ func TestControl(t *testing.T) {
 		{ops.ForceClosed, "closed", true},
 		{ops.Reset, "closed", false},
 	} {
-		eval(t, b, `(`+rowOf("mail")+`.querySelector(".act").click(), "clicked")`)
+		eval(t, b, `(`+mail+`.querySelector(".act").click(), "clicked")`)
 		if got := eval(t, b, `document.querySelector("#control-title").textContent + " " + document.activeElement.value`); got != "mail cancel" {
 			t.Errorf("the dialog is about, and offers first: %s", got)
 		}
 		b.do(t, chromedp.Click(`#control button[value="`+step.action+`"]`))
 		await(t, b, fmt.Sprintf(`!document.querySelector("#control").open && %s.dataset.state === %q && %s.dataset.forced === "%v"`,
-			rowOf("mail"), step.state, rowOf("mail"), step.forced))
+			mail, step.state, mail, step.forced))
 		if s := w.mail.Status(); s.State.String() != step.state || s.Forced != step.forced {
 			t.Errorf("after %s it is %+v", step.action, s)
 		}
