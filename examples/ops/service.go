@@ -67,7 +67,7 @@ func newService(ctx context.Context) (*service, error) {
 
 func (s *service) layers() []redoubt.Layer { return []redoubt.Layer{s.search, s.mail} }
 
-// provide starts the provider i. The first is down for six seconds out of twenty,
+// provide starts the provider i. The first is down for eight seconds out of twenty,
 // the second fails now and then.
 func (s *service) provide(ctx context.Context, i int) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -78,7 +78,7 @@ func (s *service) provide(ctx context.Context, i int) error {
 		ReadHeaderTimeout: 5 * time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			switch {
-			case i == 0 && s.phase(20*time.Second) > 14*time.Second:
+			case i == 0 && s.phase(20*time.Second) > 12*time.Second:
 				w.WriteHeader(http.StatusServiceUnavailable)
 			case i == 1 && rand.Float64() < 0.15:
 				w.WriteHeader(http.StatusBadGateway)

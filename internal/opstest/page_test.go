@@ -225,11 +225,12 @@ func TestOtherSite(t *testing.T) {
 // REDOUBT_OPS_PICTURES. Without them it takes them of a page of its own, and
 // throws them away.
 func TestLook(t *testing.T) {
-	page, dir, wait := os.Getenv("REDOUBT_OPS_URL"), os.Getenv("REDOUBT_OPS_PICTURES"), 60*time.Second
+	page, dir, wait := os.Getenv("REDOUBT_OPS_URL"), os.Getenv("REDOUBT_OPS_PICTURES"), 75*time.Second
 	if page == "" {
 		page, dir, wait = newWorld(t, ops.Config{Authorize: ops.Loopback}).url, t.TempDir(), 0
 	}
 	b := newBrowser(t)
+	b.do(t, chromedp.EmulateViewport(1180, 1260)) // what is out of sight is not drawn
 	b.open(t, page)
 	select {
 	case <-time.After(wait):
