@@ -28,7 +28,7 @@ type Snapshot struct {
 
 // A Change is what is different from what the same watcher was told before: the
 // data of the event "change". Rows that are the same are left out, and so are
-// the Transitions of circuits whose Generation is the same.
+// the Transitions of circuits that have had no new one, by their Generation.
 type Change struct {
 	Snapshot
 

@@ -130,7 +130,7 @@ type stream struct {
 	writable bool
 
 	begun    bool
-	circuits map[string]Circuit
+	circuits map[string]reading
 	budgets  map[string]Budget
 	limits   map[string]Limit
 }
@@ -163,7 +163,7 @@ func (s *stream) change(now *sample) Change {
 	c.Limits.Rows = news(snapshot.Limits.Rows, s.limits, func(l Limit) string { return l.ID })
 
 	before := slices.Concat(slices.Collect(maps.Keys(s.circuits)), slices.Collect(maps.Keys(s.budgets)), slices.Collect(maps.Keys(s.limits)))
-	s.circuits = byIDs(circuits, func(r reading) (string, Circuit) { return r.row.ID, r.row })
+	s.circuits = byIDs(circuits, func(r reading) (string, reading) { return r.row.ID, r })
 	s.budgets = byIDs(snapshot.Budgets.Rows, func(b Budget) (string, Budget) { return b.ID, b })
 	s.limits = byIDs(snapshot.Limits.Rows, func(l Limit) (string, Limit) { return l.ID, l })
 	for _, id := range before {
@@ -181,11 +181,12 @@ func (s *stream) newCircuits(all []reading) []Circuit {
 	rows := []Circuit{}
 	for _, r := range all {
 		old, ok := s.circuits[r.row.ID]
-		if ok && old.same(r.row) {
+		if ok && old.breaker == r.breaker && old.row.same(r.row) {
 			continue
 		}
 		row := r.row
-		if !ok || old.Generation != row.Generation {
+		// A group may have forgotten a breaker and made another for its key.
+		if !ok || old.breaker != r.breaker || old.row.Generation != row.Generation {
 			row.Transitions = s.view.transitionsOf(r.breaker)
 		}
 		rows = append(rows, row)
