@@ -132,6 +132,13 @@ func TestPage(t *testing.T) {
 			}
 		}
 	})
+	t.Run("long history", func(t *testing.T) {
+		for i := range 20 { // more than the breaker remembers
+			w.mail.Reset()
+			w.fail(t.Context(), 2, errors.New("again"))
+			await(t, b, fmt.Sprintf(mail+`.querySelectorAll(".past tbody tr").length === %d`, 3+2*i))
+		}
+	})
 	t.Run("search", func(t *testing.T) {
 		b.do(t, chromedp.SendKeys("#search", "evil"))
 		await(t, b, `document.querySelectorAll("#circuits > li").length === 1 && document.querySelector("#breakers-hidden").textContent === "1 of 4 match"`)

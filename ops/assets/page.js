@@ -387,6 +387,7 @@
 			if (kind === "breakers") {
 				row.transitions = row.transitions || (old && old.generation === row.generation ? old.transitions : []);
 				for (const t of row.transitions) t.time = Date.parse(t.at);
+				if (old) row.transitions = joined(old.transitions, row.transitions);
 				row.until = row.until && Date.parse(row.until);
 			}
 			known[kind].set(row.id, row);
@@ -401,6 +402,12 @@
 		}
 	}
 	let changes = [];
+
+	// joined keeps what the breaker itself no longer remembers, while this page is open.
+	function joined(old, all) {
+		const before = all.length ? old.filter(t => t.generation < all[0].generation) : [];
+		return before.length && before.at(-1).generation === all[0].generation - 1 ? [...before, ...all].slice(-200) : all;
+	}
 
 	function hear(message, whole) {
 		const at = Date.parse(message.at);
