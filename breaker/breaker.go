@@ -55,6 +55,7 @@ type Breaker struct {
 	openings int     // times that probes failed since the circuit was closed
 	flights  flights // calls under way, oldest first, if slowness counts
 	blame    blame   // why gobreaker is about to be asked
+	past     *history
 
 	changes   []Transition // made with mu held now
 	queue     []Transition // for the logger and OnTransition
@@ -398,7 +399,7 @@ func (b *Breaker) begin(p *phase, why blame, cooldown time.Duration) {
 	}
 	b.window.clear()
 	b.phase.Store(p)
-	b.changes = append(b.changes, Transition{
+	t := Transition{
 		Name:       b.config.Name,
 		Key:        b.key,
 		From:       before.state,
@@ -411,7 +412,9 @@ func (b *Breaker) begin(p *phase, why blame, cooldown time.Duration) {
 		At:         time.Now(),
 		TraceID:    why.span.TraceID(),
 		span:       why.span,
-	})
+	}
+	b.changes = append(b.changes, t)
+	b.remember(t)
 }
 
 // State returns where the circuit stands. It makes an open circuit whose
@@ -527,13 +530,8 @@ func (b *Breaker) report() telemetry.BreakerReport {
 // peek returns where the circuit stands, and changes nothing: OpenTelemetry
 // collects with a lock held that what follows a change may need.
 func (b *Breaker) peek() (State, Counts) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	p := b.phase.Load()
-	if p.over() {
-		return HalfOpen, Counts{}
-	}
-	return p.state, b.counts(b.now())
+	s := b.Status()
+	return s.State, s.Counts
 }
 
 // now is the time since the breaker was made. It grows evenly even if the wall

@@ -91,6 +91,15 @@ func (g *Group) Breakers() map[string]*Breaker {
 	return all
 }
 
+// Config returns the configuration, with the values that stand for zero fields
+// of that of its breakers.
+func (g *Group) Config() GroupConfig {
+	if g == nil {
+		return GroupConfig{}
+	}
+	return g.config
+}
+
 // Check reports what makes no sense in the configuration, or that g was not
 // made with [NewGroup].
 func (g *Group) Check() error {

@@ -66,8 +66,9 @@ type BudgetConfig struct {
 // Source: gRFC A6, "gRPC Retry Design", "Throttling Retry Attempts and Hedged
 // RPCs"; the floor is that of Finagle's RetryBudget.
 type Budget struct {
-	rules budgetRules
-	err   error
+	config *BudgetConfig // as it was given; one for all budgets of a group
+	rules  budgetRules
+	err    error
 
 	balance atomic.Int64 // millionths of a retry
 	floor   atomic.Int64 // when the floor last granted, in nanoseconds since epoch
@@ -84,20 +85,21 @@ type budgetRules struct {
 // NewBudget returns a full budget. If config makes no sense, the budget's Check
 // says why and it grants nothing.
 func NewBudget(config BudgetConfig) *Budget {
-	b := newBudget(config)
+	b := newBudget(&config)
 	telemetry.ObserveBudget(b, config.Name, (*Budget).Balance)
 	return b
 }
 
-func newBudget(config BudgetConfig) *Budget {
-	b := &Budget{epoch: time.Now()}
+func newBudget(config *BudgetConfig) *Budget {
+	b := &Budget{config: config, epoch: time.Now()}
 	b.rules, b.err = config.rules()
 	b.balance.Store(b.rules.burst)
 	b.floor.Store(-int64(b.rules.every))
 	return b
 }
 
-func (c BudgetConfig) rules() (budgetRules, error) {
+// withDefaults fills in what zero fields stand for.
+func (c BudgetConfig) withDefaults() BudgetConfig {
 	if c.Ratio == 0 {
 		c.Ratio = DefaultRatio
 	}
@@ -107,6 +109,11 @@ func (c BudgetConfig) rules() (budgetRules, error) {
 	if c.MinPerSecond == 0 {
 		c.MinPerSecond = DefaultMinPerSecond
 	}
+	return c
+}
+
+func (c BudgetConfig) rules() (budgetRules, error) {
+	c = c.withDefaults()
 	switch {
 	case !(c.Ratio > 0 && c.Ratio <= 1):
 		return budgetRules{}, law.Misuse("retry: budget %q: Ratio is %v, must be above 0 and at most 1", c.Name, c.Ratio)
@@ -204,6 +211,15 @@ func (b *Budget) Balance() float64 {
 	return float64(b.balance.Load()) / price
 }
 
+// Config returns the configuration, with the values that stand for zero fields.
+// That of a nil Budget is zero.
+func (b *Budget) Config() BudgetConfig {
+	if b == nil || b.config == nil {
+		return BudgetConfig{}
+	}
+	return b.config.withDefaults()
+}
+
 // Check reports what made no sense in the budget's configuration, and a budget
 // that was not made with [NewBudget].
 func (b *Budget) Check() error {
@@ -259,7 +275,7 @@ func NewBudgetGroup(config BudgetGroupConfig) *BudgetGroup {
 		config.Max = DefaultMaxBudgets
 	}
 	g.budgets = keyed.New(config.Max,
-		func(string) *Budget { return newBudget(config.Budget) },
+		func(string) *Budget { return newBudget(&config.Budget) },
 		func(*Budget) bool { return false })
 	telemetry.ObserveBudget(g, config.Budget.Name, (*BudgetGroup).lowest)
 	return g
@@ -274,6 +290,14 @@ func (g *BudgetGroup) For(ctx context.Context) *Budget {
 		return &Budget{err: err}
 	}
 	return g.budgets.Get(g.key(ctx))
+}
+
+// Budgets returns the budgets that the group has now, by key.
+func (g *BudgetGroup) Budgets() map[string]*Budget {
+	if g == nil || g.budgets == nil {
+		return map[string]*Budget{}
+	}
+	return g.budgets.Map()
 }
 
 // lowest returns the smallest balance, or that of a new budget if there is

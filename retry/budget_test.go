@@ -317,3 +317,42 @@ func TestBudgetGroup_Check(t *testing.T) {
 		t.Errorf("Check() = %v, want nil", err)
 	}
 }
+
+func TestBudget_Config(t *testing.T) {
+	got := NewBudget(BudgetConfig{Name: "billing", Burst: 3, MinPerSecond: NoFloor}).Config()
+	want := BudgetConfig{Name: "billing", Ratio: DefaultRatio, Burst: 3, MinPerSecond: NoFloor}
+	if got != want {
+		t.Errorf("Config() = %+v, want %+v", got, want)
+	}
+	for _, b := range []*Budget{nil, {}} {
+		if got := b.Config(); got != (BudgetConfig{}) {
+			t.Errorf("Config() of %v = %+v, want zero", b, got)
+		}
+	}
+}
+
+func TestBudgetGroup_Budgets(t *testing.T) {
+	key := "a"
+	g := NewBudgetGroup(BudgetGroupConfig{
+		Budget: BudgetConfig{Name: "billing", Burst: 2},
+		Key:    func(context.Context) string { return key },
+	})
+	if got := g.Budgets(); len(got) != 0 {
+		t.Errorf("a new group has %v", got)
+	}
+	a := g.For(t.Context())
+	key = "b"
+	b := g.For(t.Context())
+	got := g.Budgets()
+	if len(got) != 2 || got["a"] != a || got["b"] != b {
+		t.Errorf("Budgets() = %v, want those of a and b", got)
+	}
+	if got := a.Config(); got.Name != "billing" || got.Burst != 2 {
+		t.Errorf("Config() = %+v", got)
+	}
+	for _, g := range []*BudgetGroup{nil, {}} {
+		if got := g.Budgets(); got == nil || len(got) != 0 {
+			t.Errorf("Budgets() = %v, want an empty map", got)
+		}
+	}
+}

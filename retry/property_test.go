@@ -218,7 +218,7 @@ func simulate(failureRate, ratio float64, paidByCalls bool) load {
 	rnd := rand.New(rand.NewPCG(11, 12))
 	l := load{calls: clients * calls}
 	for range clients {
-		b := newBudget(BudgetConfig{Ratio: ratio, Burst: 5, MinPerSecond: NoFloor})
+		b := newBudget(&BudgetConfig{Ratio: ratio, Burst: 5, MinPerSecond: NoFloor})
 		for range calls {
 			if paidByCalls {
 				b.Deposit()

@@ -68,6 +68,8 @@ var rooms = map[string]room{
 
 	"breaker/shared": {imports: []string{"breaker", "internal/telemetry", "internal/law", "internal/explain"}},
 
+	"ops": {imports: []string{".", "breaker", "retry", "limit", "internal/law"}},
+
 	"redoubttest": {imports: []string{".", "internal/law", "internal/memhttp"}},
 
 	"redoubttest/faults": {},

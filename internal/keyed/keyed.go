@@ -83,3 +83,14 @@ func (c *Cache[V]) All() []V {
 	}
 	return values
 }
+
+// Map returns the things of the cache by key.
+func (c *Cache[V]) Map() map[string]V {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	values := make(map[string]V, len(c.entries))
+	for key, element := range c.entries {
+		values[key] = entryOf[V](element).value
+	}
+	return values
+}

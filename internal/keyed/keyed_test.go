@@ -171,3 +171,17 @@ func TestConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestMap(t *testing.T) {
+	c := newCache(2)
+	for _, key := range []string{"a", "b", "a", "c"} {
+		c.Get(key)
+	}
+	got := c.Map()
+	if len(got) != 2 || got["a"].key != "a" || got["c"].key != "c" {
+		t.Errorf("Map() = %v, want a and c", got)
+	}
+	if got, want := keys(c), []string{"c", "a"}; !slices.Equal(got, want) {
+		t.Errorf("keys = %q, want %q: to look is not to use", got, want)
+	}
+}

@@ -1,0 +1,161 @@
+package ops
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/limit"
+	"github.com/redoubt-go/redoubt/retry"
+)
+
+// sources are where what is shown comes from. They are found once and do not
+// change; what a group has in it does.
+type sources struct {
+	breakers []source[*breaker.Breaker]
+	budgets  []source[*retry.Budget]
+	limits   []source[*limit.Limiter]
+
+	seen     map[any]bool // what was found, so that it is found once
+	findings []error
+}
+
+// A source is a thing that has state, or a group of such things.
+type source[T any] struct {
+	id  string              // "b1"
+	one T                   // unless it is a group
+	all func() map[string]T // of a group, by key
+}
+
+// each calls do with the id and the key of each thing. The id of a thing in a
+// group ends in its key.
+func (s source[T]) each(do func(id, key string, thing T)) {
+	if s.all == nil {
+		do(s.id, "", s.one)
+		return
+	}
+	for key, thing := range s.all() {
+		do(s.id+"/"+key, key, thing)
+	}
+}
+
+// byID returns the thing with an id, if it is there. It makes none.
+func byID[T any](sources []source[T], id string) (thing T, ok bool) {
+	its, key, grouped := strings.Cut(id, "/")
+	for _, s := range sources {
+		switch {
+		case s.id != its || grouped != (s.all != nil):
+		case grouped:
+			thing, ok = s.all()[key]
+			return thing, ok
+		default:
+			return s.one, true
+		}
+	}
+	return thing, false
+}
+
+func (s *sources) find(config Config) error {
+	s.seen = map[any]bool{}
+	for i, client := range config.Clients {
+		s.client(client, fmt.Sprintf("Clients[%d]", i))
+	}
+	for i, layer := range config.Layers {
+		s.layer(layer, fmt.Sprintf("Layers[%d]", i))
+	}
+	for i, b := range config.Budgets {
+		if b == nil {
+			s.misuse("Budgets[%d] is nil", i)
+		}
+		s.budget(b)
+	}
+	for i, g := range config.BudgetGroups {
+		if g == nil {
+			s.misuse("BudgetGroups[%d] is nil", i)
+		}
+		s.budgetGroup(g)
+	}
+	s.seen = nil
+	return errors.Join(s.findings...)
+}
+
+func (s *sources) misuse(format string, args ...any) {
+	s.findings = append(s.findings, law.Misuse("ops: "+format, args...))
+}
+
+// first reports whether a thing was not found before.
+func (s *sources) first(thing any) bool {
+	if s.seen[thing] {
+		return false
+	}
+	s.seen[thing] = true
+	return true
+}
+
+func (s *sources) client(c *http.Client, where string) {
+	if c == nil {
+		s.misuse("%s is nil", where)
+		return
+	}
+	t, ok := c.Transport.(*redoubt.Transport)
+	if !ok || t == nil {
+		s.misuse("%s: Transport is %T, must be a *redoubt.Transport", where, c.Transport)
+		return
+	}
+	if t.Layer != nil {
+		s.layer(t.Layer, where+".Transport.Layer")
+	}
+}
+
+func (s *sources) layer(layer redoubt.Layer, where string) {
+	switch l := layer.(type) {
+	case nil:
+		s.misuse("%s is nil", where)
+	case redoubt.Stack:
+		for i, inner := range l {
+			s.layer(inner, fmt.Sprintf("%s[%d]", where, i))
+		}
+	case retry.Policy:
+		s.budget(l.Budget)
+		s.budgetGroup(l.Budgets)
+	case *retry.Policy:
+		if l != nil {
+			s.layer(*l, where)
+		}
+	case *breaker.Breaker:
+		if l.Check() == nil && s.first(l) {
+			s.breakers = append(s.breakers, source[*breaker.Breaker]{id: id("b", len(s.breakers)), one: l})
+		}
+	case *breaker.Group:
+		if l.Check() == nil && s.first(l) {
+			s.breakers = append(s.breakers, source[*breaker.Breaker]{id: id("b", len(s.breakers)), all: l.Breakers})
+		}
+	case *limit.Limiter:
+		if l.Check() == nil && s.first(l) {
+			s.limits = append(s.limits, source[*limit.Limiter]{id: id("l", len(s.limits)), one: l})
+		}
+	case *limit.Group:
+		if l.Check() == nil && s.first(l) {
+			s.limits = append(s.limits, source[*limit.Limiter]{id: id("l", len(s.limits)), all: l.Limiters})
+		}
+	}
+}
+
+func (s *sources) budget(b *retry.Budget) {
+	if b != nil && b.Check() == nil && s.first(b) {
+		s.budgets = append(s.budgets, source[*retry.Budget]{id: id("r", len(s.budgets)), one: b})
+	}
+}
+
+func (s *sources) budgetGroup(g *retry.BudgetGroup) {
+	if g != nil && g.Check() == nil && s.first(g) {
+		s.budgets = append(s.budgets, source[*retry.Budget]{id: id("r", len(s.budgets)), all: g.Budgets})
+	}
+}
+
+func id(kind string, before int) string { return kind + strconv.Itoa(before+1) }
