@@ -29,6 +29,7 @@ type progress struct {
 	phase        Phase
 	connecting   bool // net/http told of its wish for a connection
 	conns        int  // connections had: more than one for a replay by net/http
+	dialled      int  // of them, those that were new
 	wroteHeaders int
 	wroteRequest bool
 	waiting      time.Time // since when for leave to send the body
@@ -120,8 +121,20 @@ func (p *progress) note(what func()) {
 
 func (p *progress) wantsConn() { p.connecting = true }
 
+// maxDialled is how many new connections one send may use up. Connections that
+// wait in the pool may all have died; a new one that dies on the request once
+// more, as it does of HTTP/2's PROTOCOL_ERROR, net/http would replace for ever.
+const maxDialled = 8
+
 func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	p.conns++
+	if !info.Reused {
+		p.dialled++
+	}
+	if p.dialled > maxDialled {
+		p.send.cancel(errEndless)
+		return
+	}
 	if p.conns > 1 {
 		p.send.span.Replayed(info.Reused)
 		return
