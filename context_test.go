@@ -9,6 +9,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoubt-go/redoubt/retry"
+	"github.com/redoubt-go/redoubt/timeout"
 )
 
 // The standard library's keys are learned from its own functions, which have to
@@ -157,3 +160,21 @@ func TestTransport_KnownEndOfLayers(t *testing.T) {
 type baseFunc func(*http.Request) (*http.Response, error)
 
 func (f baseFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// The layers of this module are such that all is known of their contexts.
+func TestEndOf_Layers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := &hostContext{Context: t.Context()}
+		stack := Stack{timeout.Limit(time.Minute), retry.Policy{}, timeout.Limit(time.Second)}
+		err := stack.Do(root, func(ctx context.Context) error {
+			end, known := endOf(ctx, root)
+			if want := time.Now().Add(time.Second); !end.Equal(want) || !known {
+				t.Errorf("%v, %t, want %v", end, known, want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}

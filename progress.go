@@ -32,6 +32,7 @@ type progress struct {
 	phase        Phase
 	connecting   bool // net/http told of its wish for a connection
 	conns        int  // connections had: more than one for a replay by net/http
+	dialled      int  // of them, those that were new
 	wroteHeaders int
 	wroteRequest bool
 	hedged       bool      // the request was sent once more beside this send
@@ -124,8 +125,20 @@ func (p *progress) note(what func()) {
 
 func (p *progress) wantsConn() { p.connecting = true }
 
+// maxDialled is how many new connections one send may use up. Connections that
+// wait in the pool may all have died; a new one that dies on the request once
+// more, as it does of HTTP/2's PROTOCOL_ERROR, net/http would replace for ever.
+const maxDialled = 8
+
 func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	p.conns++
+	if !info.Reused {
+		p.dialled++
+	}
+	if p.dialled > maxDialled {
+		p.send.cancel(errEndless)
+		return
+	}
 	if p.conns > 1 {
 		p.span.Replayed(info.Reused)
 		return

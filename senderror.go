@@ -108,6 +108,7 @@ var (
 	errNoResponse    = errors.New("redoubt: layers report success without a response")
 	errUnsafe        = errors.New("redoubt: request may not be sent again")
 	errRewind        = errors.New("redoubt: request body can't be read again; set GetBody or Transport.MaxRequestBuffer")
+	errEndless       = errors.New("redoubt: every connection breaks on this request")
 	errDiscarded     = errors.New("redoubt: response is not needed")
 	errDone          = errors.New("redoubt: response has ended")
 	errNilResponse   = errors.New("redoubt: Base returned neither response nor error")

@@ -191,6 +191,9 @@ func (s *sending) fail(err error) error {
 		if !errors.Is(err, x.ctx.Err()) {
 			err = ended(x.ctx)
 		}
+	case context.Cause(s.ctx) == errEndless: //nolint:errorlint // Ours is never wrapped.
+		err = errEndless
+		f = fault{class: "connection_broken"}
 	case expired != nil:
 		err = expired
 		f = fault{class: "timeout", passing: true}

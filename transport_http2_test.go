@@ -284,9 +284,23 @@ func TestTransport_116_119_StreamErrors(t *testing.T) {
 
 // net/http answers PROTOCOL_ERROR with another connection, without end and
 // without a pause. A limit on the attempt is all that ends it.
-func TestTransport_119_ProtocolErrorForEver(t *testing.T) {
+// Without a limit, net/http alone would go on for ever.
+func TestTransport_119_ProtocolErrorIsBounded(t *testing.T) {
 	h := h2{serve: func(c *h2conn, stream uint32) { c.reset(stream, protocolError) }}
-	rt := &redoubt.Transport{Base: h.transport(t), HeaderTimeout: 20 * time.Millisecond}
+	rt := &redoubt.Transport{Base: h.transport(t), Layer: atOnce(3)}
+	_, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+	var failure *redoubt.SendError
+	if !errors.As(err, &failure) || failure.Retryable() || !failure.Sent || h.opened() < 2 || h.opened() > 9 {
+		t.Errorf("err = %v after %d connections, want one that is not retryable after at most 9", err, h.opened())
+	}
+}
+
+func TestTransport_119_ProtocolErrorForEver(t *testing.T) {
+	h := h2{serve: func(c *h2conn, stream uint32) {
+		<-time.After(200 * time.Millisecond) // so that the limit comes before the ninth
+		c.reset(stream, protocolError)
+	}}
+	rt := &redoubt.Transport{Base: h.transport(t), HeaderTimeout: time.Second}
 	_, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
 	var failure *redoubt.SendError
 	if !errors.As(err, &failure) || !failure.Timeout() || h.opened() < 2 {

@@ -298,6 +298,11 @@ type attemptContext struct {
 	ordinal int
 }
 
+// Link tells redoubt.Transport that c ends with its parent.
+func (c *attemptContext) Link() (parent context.Context, end time.Time) {
+	return c.Context, time.Time{}
+}
+
 type attemptKey struct{}
 
 func (c *attemptContext) Value(key any) any {

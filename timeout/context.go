@@ -47,6 +47,12 @@ const (
 
 func (c *limited) Deadline() (time.Time, bool) { return c.start.Time().Add(c.limit), true }
 
+// Link tells redoubt.Transport all that there is to know of c, so that it need
+// not ask for Done.
+func (c *limited) Link() (parent context.Context, end time.Time) {
+	return c.Context, c.start.Time().Add(c.limit)
+}
+
 func (c *limited) Done() <-chan struct{} { return c.arm().Done() }
 
 func (c *limited) Err() error {
