@@ -38,7 +38,7 @@ import (
 //     ProbeTimeout; CallerDeadline; Shadow, if it refuses nothing; PerKey, if there
 //     is one for each host or the like.
 //   - [KindLimit], of concurrency: MaxInFlight; Adaptive, if that moves; MaxWait
-//     for a turn.
+//     for a turn; PerKey.
 //   - [KindHedge]: Hedges, the most attempts beside the first; Delay, zero if it
 //     is measured.
 //   - [KindFailover]: Endpoints.

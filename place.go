@@ -81,9 +81,14 @@ func (d described) limitNumbers() string {
 		text = fmt.Sprintf("at most %d at once, adaptive", d.MaxInFlight)
 	}
 	if d.MaxWait > 0 {
-		return text + fmt.Sprintf("; waits up to %v for a turn", d.MaxWait)
+		text += fmt.Sprintf("; waits up to %v for a turn", d.MaxWait)
+	} else {
+		text += "; no waiting"
 	}
-	return text + "; no waiting"
+	if d.PerKey {
+		text += "; one for each key"
+	}
+	return text
 }
 
 // place says what d means where it is.

@@ -63,7 +63,7 @@
 // budget full. Changing the numbers of a breaker in an outage sends the full load
 // to a dependency that is down, until it opens again.
 //
-// Breakers and budgets are known by kind and name. To rename one is to begin anew.
+// Breakers, budgets and limits are known by kind and name. To rename one is to begin anew.
 //
 // "per: host" goes by [redoubt.Host], so it is for HTTP: calls of functions have
 // no host and share one.

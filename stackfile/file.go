@@ -11,6 +11,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 )
 
@@ -20,6 +21,10 @@ type Options struct {
 	// Breaker, if not nil, is called with the configuration of each breaker
 	// before that is made, to set OnTransition, Logger or Classify.
 	Breaker func(*breaker.Config)
+
+	// Limit, if not nil, is called with the configuration of each limit on
+	// concurrent calls before that is made, to set Logger or Classify.
+	Limit func(*limit.Config)
 
 	// Retry, if not nil, is called with each policy, to set Retryable or
 	// Logger, or to keep its budget at hand.

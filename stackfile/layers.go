@@ -1,6 +1,7 @@
 package stackfile
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
@@ -30,6 +32,7 @@ var blocks = []struct {
 	{"timeout", readTimeout},
 	{"retry", readRetry},
 	{"breaker", readBreaker},
+	{"limit", readLimit},
 }
 
 func readerOf(name string) reader {
@@ -243,4 +246,50 @@ func (b breakerBlock) build(m *memory, o Options) redoubt.Layer {
 		})
 	}
 	return remember(m, at, b, func() *breaker.Breaker { return breaker.New(config) })
+}
+
+// A limitBlock describes a limit on concurrent calls, or one for each host.
+type limitBlock struct {
+	config  limit.Config
+	perHost bool
+}
+
+func readLimit(p *parser, n *yaml.Node, where string) block {
+	t := p.table(n, where)
+	defer t.end()
+	var b limitBlock
+	c := &b.config
+	t.text("name", &c.Name)
+	t.perHost(&b.perHost)
+	integer(t, "fixed", &c.Fixed, 1, maxCalls)
+	algorithms := []limit.Algorithm{limit.AIMD, limit.Gradient2}
+	read(t, "algorithm", &c.Algorithm, "aimd or gradient2", func(n *yaml.Node) (limit.Algorithm, bool) {
+		at := slices.IndexFunc(algorithms, func(a limit.Algorithm) bool { return a.String() == n.Value })
+		return algorithms[max(at, 0)], at >= 0
+	})
+	integer(t, "initial", &c.Initial, 1, maxCalls)
+	integer(t, "min", &c.Min, 1, maxCalls)
+	integer(t, "max", &c.Max, 1, maxCalls)
+	t.number("backoff", &c.Backoff, 0.5, 1)
+	t.duration("slow_call", &c.SlowCall)
+	t.duration("caller_deadline", &c.CallerDeadline)
+	t.number("tolerance", &c.Tolerance, 1, 1000)
+	t.duration("max_wait", &c.MaxWait)
+	integer(t, "max_queue", &c.MaxQueue, 1, maxCalls)
+	t.number("reserved", &c.Reserved, 0, 0.9)
+	return b
+}
+
+func (b limitBlock) build(m *memory, o Options) redoubt.Layer {
+	config := b.config
+	if o.Limit != nil {
+		o.Limit(&config)
+	}
+	at := part{"limit", b.config.Name}
+	if b.perHost {
+		return remember(m, at, b, func() *limit.Group {
+			return limit.NewGroup(limit.GroupConfig{Limiter: config, Key: redoubt.Host})
+		})
+	}
+	return remember(m, at, b, func() *limit.Limiter { return limit.New(config) })
 }

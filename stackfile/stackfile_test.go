@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
@@ -47,6 +48,19 @@ stack:
       probe_timeout: 4s
       honor_retry_after: true
       shadow: true
+  - limit:
+      name: slots
+      algorithm: gradient2
+      initial: 11
+      min: 7
+      max: 70
+      backoff: 0.8
+      slow_call: 800ms
+      caller_deadline: 700ms
+      tolerance: 2
+      max_wait: 100ms
+      max_queue: 30
+      reserved: 0.2
   - timeout: 1s
 http:
   header_timeout: 900ms
@@ -76,20 +90,22 @@ func TestParse(t *testing.T) {
 	f := parse(t, everything)
 	var policy retry.Policy
 	var config breaker.Config
+	var slots limit.Config
 	var transport redoubt.Transport
 	tr := f.Transport(Options{
 		Retry:     func(p *retry.Policy) { policy = *p },
 		Breaker:   func(c *breaker.Config) { config = *c },
+		Limit:     func(c *limit.Config) { slots = *c },
 		Transport: func(t *redoubt.Transport) { transport = *t },
 	})
 	stack, ok := tr.Layer.(redoubt.Stack)
-	if !ok || len(stack) != 5 {
-		t.Fatalf("Layer is %T with %d layers, want a Stack of 5", tr.Layer, len(stack))
+	if !ok || len(stack) != 6 {
+		t.Fatalf("Layer is %T with %d layers, want a Stack of 6", tr.Layer, len(stack))
 	}
 	if got, want := stack[0], (redoubt.Telemetry{Name: "invoices"}); got != want {
 		t.Errorf("stack[0] = %v, want %v", got, want)
 	}
-	if got, want := []redoubt.Layer{stack[1], stack[4]}, []redoubt.Layer{timeout.Limit(10 * s), timeout.Limit(s)}; !reflect.DeepEqual(got, want) {
+	if got, want := []redoubt.Layer{stack[1], stack[5]}, []redoubt.Layer{timeout.Limit(10 * s), timeout.Limit(s)}; !reflect.DeepEqual(got, want) {
 		t.Errorf("limits are %v, want %v", got, want)
 	}
 
@@ -111,6 +127,12 @@ func TestParse(t *testing.T) {
 		Probes: 3, ProbeTimeout: 4 * s, HonorRetryAfter: true, Shadow: true,
 	}); !reflect.DeepEqual(config, want) {
 		t.Errorf("breaker is %+v, want %+v", config, want)
+	}
+	if want := (limit.Config{
+		Name: "slots", Algorithm: limit.Gradient2, Initial: 11, Min: 7, Max: 70, Backoff: .8, SlowCall: 800 * time.Millisecond,
+		CallerDeadline: 700 * time.Millisecond, Tolerance: 2, MaxWait: 100 * time.Millisecond, MaxQueue: 30, Reserved: .2,
+	}); !reflect.DeepEqual(slots, want) {
+		t.Errorf("limit is %+v, want %+v", slots, want)
 	}
 	if b, ok := stack[3].(*breaker.Breaker); !ok || b.Name() != "billing" {
 		t.Errorf("stack[3] is %T", stack[3])
@@ -135,8 +157,9 @@ func TestParse_LeavesNothingOut(t *testing.T) {
 		"Transport.Base": true, "Transport.Layer": true, "Transport.TracerProvider": true, "Transport.MeterProvider": true,
 		"Transport.Propagator": true, "Transport.SpansByBase": true,
 		"Policy.Logger": true, "Config.Logger": true,
+		"Config.Fixed": true, // instead of most others
 	}
-	for _, v := range []any{retry.Policy{}, retry.BudgetConfig{}, breaker.Config{}, redoubt.Transport{}} {
+	for _, v := range []any{retry.Policy{}, retry.BudgetConfig{}, breaker.Config{}, limit.Config{}, redoubt.Transport{}} {
 		typ := reflect.TypeOf(v)
 		for field := range typ.Fields() {
 			name := snake(field.Name)
@@ -163,7 +186,7 @@ func snake(name string) string {
 
 // What is left out has the layers' defaults.
 func TestParse_Least(t *testing.T) {
-	f := parse(t, "stack: [{retry: {}}, {breaker: {name: b, per: host}}, {retry: {nested: true, budget: {per: host}}}]")
+	f := parse(t, "stack: [{retry: {}}, {breaker: {name: b, per: host}}, {limit: {per: host}}, {limit: {name: l, fixed: 8}}, {retry: {nested: true, budget: {per: host}}}]")
 	stack := f.Stack(Options{})
 	if got, want := stack[0], (retry.Policy{}); !reflect.DeepEqual(got, want) {
 		t.Errorf("stack[0] = %+v, want %+v", got, want)
@@ -171,8 +194,14 @@ func TestParse_Least(t *testing.T) {
 	if g, ok := stack[1].(*breaker.Group); !ok || g.Name() != "b" {
 		t.Errorf("stack[1] is %T, want a group", stack[1])
 	}
-	if p, ok := stack[2].(retry.Policy); !ok || p.Budgets == nil || p.Budget != nil {
-		t.Errorf("stack[2] is %+v, want one with Budgets", stack[2])
+	if _, ok := stack[2].(*limit.Group); !ok {
+		t.Errorf("stack[2] is %T, want a group", stack[2])
+	}
+	if l, ok := stack[3].(*limit.Limiter); !ok || l.Limit() != 8 {
+		t.Errorf("stack[3] is %T, want a limit of 8", stack[3])
+	}
+	if p, ok := stack[4].(retry.Policy); !ok || p.Budgets == nil || p.Budget != nil {
+		t.Errorf("stack[4] is %+v, want one with Budgets", stack[4])
 	}
 	if f.Name() != "" || f.Transport(Options{}).Name != "" {
 		t.Error("there is a name")
@@ -272,6 +301,8 @@ stack:
 		{"a breaker without a name", "stack: [{breaker: {}}]", []string{"stack.yaml:1: stack[0].breaker: breaker: Name is empty, must name the breaker"}},
 		{"a ratio without a window", "stack:\n  - breaker: {name: b, failure_ratio: 0.5}", []string{"stack.yaml:2: stack[0].breaker: breaker: b: Window is 0s, must be positive if a ratio is given"}},
 		{"no jitter in numbers", "stack: [{breaker: {name: b, jitter: 0}}]", []string{"stack.yaml:1: stack[0].breaker.jitter is 0, must be a number above 0 and at most 1, or none"}},
+		{"an algorithm that is none", "stack: [{limit: {algorithm: vegas}}]", []string{`stack.yaml:1: stack[0].limit.algorithm is "vegas", must be aimd or gradient2`}},
+		{"a limit that is fixed and adapts", "stack:\n  - limit: {fixed: 8, max: 9}", []string{"stack.yaml:2: stack[0].limit: limit: Fixed is 8, must be zero if Max is given: a fixed limit does not adapt"}},
 		{"two breakers of one name", "stack:\n  - breaker: {name: b}\n  - breaker: {name: b, per: host}", []string{"stack.yaml:3: stack[1]: there is a breaker b in line 2 already, give each a name of its own"}},
 		{"two budgets without a name", "stack:\n  - retry: {budget: {}}\n  - retry: {nested: true, budget: {}}", []string{"stack.yaml:3: stack[1]: there is a budget in line 2 already, give each a name of its own"}},
 
