@@ -68,7 +68,7 @@ func readFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	text, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
 	if err != nil {
 		return nil, unreadable(path, err)
@@ -142,7 +142,7 @@ func (p *parser) layer(n *yaml.Node, where string) layer {
 	if len(p.errs) > before {
 		return l
 	}
-	if c, ok := l.block.build(newMemory(nil), Options{}).(interface{ Check() error }); ok {
+	if c, ok := l.block.build(newMemory(), Options{}).(interface{ Check() error }); ok {
 		if err := c.Check(); err != nil {
 			p.errs = append(p.errs, &Error{File: p.file, Line: n.Line, Field: where + "." + name, Err: err})
 		}
@@ -158,7 +158,7 @@ func (p *parser) unique(f *File) {
 	}
 	seen := map[part]int{}
 	for i, l := range f.layers {
-		m := newMemory(nil)
+		m := newMemory()
 		l.block.build(m, Options{})
 		for at := range m.now {
 			if first, ok := seen[at]; ok {
@@ -213,7 +213,7 @@ func (f *File) Name() string { return f.name }
 // Stack returns a new stack, with breakers, budgets and limits of its own. It
 // begins with a [redoubt.Telemetry] if the file has a name.
 func (f *File) Stack(options Options) redoubt.Stack {
-	return f.build(newMemory(nil), options)
+	return f.build(newMemory(), options)
 }
 
 // Transport returns a new Transport around a new stack, as the file's http part
@@ -296,8 +296,4 @@ func lineOf(where string) int {
 	var line int
 	_, _ = fmt.Sscanf(where[strings.LastIndexByte(where, ':')+1:], "%d", &line)
 	return line
-}
-
-func newMemory(before map[part]kept) *memory {
-	return &memory{before: before, now: map[part]kept{}}
 }

@@ -71,7 +71,7 @@ func (l *Live) use(text []byte) (Changes, error) {
 	if err := file.Check(); err != nil {
 		return Changes{}, err
 	}
-	m := newMemory(nil)
+	m := newMemory()
 	if before := l.current.Load(); before != nil {
 		m.before = before.parts
 	}

@@ -93,23 +93,33 @@ stack: # without a name
 		},
 		{
 			"another rule", strings.Replace(usual, "consecutive: 5", "consecutive: 6", 1),
-			true, false, Changes{Kept: []string{"budget billing"}, Fresh: []string{"breaker billing"}}, 10 * time.Second,
+			true, false,
+			Changes{Kept: []string{"budget billing"}, Fresh: []string{"breaker billing"}},
+			10 * time.Second,
 		},
 		{
 			"another ratio", strings.Replace(usual, "budget: {name: billing}", "budget: {name: billing, ratio: 0.1}", 1),
-			false, true, Changes{Kept: []string{"breaker billing"}, Fresh: []string{"budget billing"}}, 10 * time.Second,
+			false, true,
+			Changes{Kept: []string{"breaker billing"}, Fresh: []string{"budget billing"}},
+			10 * time.Second,
 		},
 		{
 			"another name", strings.ReplaceAll(usual, "name: billing", "name: orders"),
-			false, false, Changes{Fresh: []string{"breaker orders", "budget orders"}, Gone: []string{"breaker billing", "budget billing"}}, 10 * time.Second,
+			false, false,
+			Changes{Fresh: []string{"breaker orders", "budget orders"}, Gone: []string{"breaker billing", "budget billing"}},
+			10 * time.Second,
 		},
 		{
 			"one for each host", strings.ReplaceAll(usual, "name: billing", "per: host, name: billing"),
-			false, false, Changes{Fresh: []string{"breaker billing", "budget billing"}}, 10 * time.Second,
+			false, false,
+			Changes{Fresh: []string{"breaker billing", "budget billing"}},
+			10 * time.Second,
 		},
 		{
 			"fewer layers", "stack: [{timeout: 3s}]",
-			false, false, Changes{Gone: []string{"breaker billing", "budget billing"}}, 3 * time.Second,
+			false, false,
+			Changes{Gone: []string{"breaker billing", "budget billing"}},
+			3 * time.Second,
 		},
 	}
 	for _, tt := range tests {

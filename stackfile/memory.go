@@ -21,6 +21,9 @@ type memory struct {
 	now    map[part]kept
 }
 
+// newMemory returns a memory with nothing before.
+func newMemory() *memory { return &memory{now: map[part]kept{}} }
+
 // remember returns the part that was there before, if its block is the same, or
 // else a new one.
 func remember[T any](m *memory, at part, block any, create func() T) T {
