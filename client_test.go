@@ -112,7 +112,7 @@ func TestNewClient_MistakesSurface(t *testing.T) {
 func TestTransport_CheckFindsAWindowThatIsTooShort(t *testing.T) {
 	client := redoubt.NewClient("billing", func(c *redoubt.ClientConfig) { c.Breaker.Window = 10 * time.Second })
 	err := client.Transport.(*redoubt.Transport).Check()
-	if err == nil || !strings.Contains(err.Error(), "HeaderTimeout") {
+	if err == nil || !strings.Contains(err.Error(), "Window 10s is not longer than the 10s") {
 		t.Errorf("Check: %v", err)
 	}
 }

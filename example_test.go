@@ -92,3 +92,53 @@ func ExampleLayerFunc() {
 	// attempt 3: <nil>
 	// invoice 42 <nil>
 }
+
+// What a stack does to a call, and what is wrong with it: each attempt may take
+// as long as the whole call.
+func ExampleExplain() {
+	stack := redoubt.Stack{
+		timeout.Limit(2 * time.Second),
+		retry.Policy{MaxAttempts: 4, Budget: retry.NewBudget(retry.BudgetConfig{})},
+		breaker.New(breaker.Config{Name: "billing"}),
+		timeout.Limit(2 * time.Second),
+	}
+	fmt.Println(redoubt.Explain(stack))
+	// Output:
+	// timeout.Limit            2s                                                 bounds the whole call: all attempts, and the waits between
+	// retry.Policy             4 attempts, waits of at most 7s                    repeats attempts, until the breaker inside refuses
+	//                          on a budget
+	// breaker.Breaker billing  opens at 50 % failures of 20 or more calls in 10s  judges each attempt
+	//                          for 5s to 1m0s, then 1 probe                       once open, it ends the call
+	// timeout.Limit            2s                                                 bounds each attempt
+	//
+	// longest call   2s
+	// most attempts  4
+	//
+	// mistakes
+	//   stack[3]: timeout.Limit(2s) inside of timeout.Limit(2s) can never expire first
+	//
+	// notes
+	//   stack[1]: if attempts take the 2s that they may, retry.Policy does not come to all of its 4 attempts within timeout.Limit(2s)
+	//   stack[2]: breaker "billing" is inside of the retry: it sees every attempt, and once it is open the call fails at once instead of trying on
+}
+
+// A layer of your own takes part by telling its facts.
+func ExampleFacts() {
+	stack := redoubt.Stack{timeout.Limit(time.Second), quota{perSecond: 50}}
+	for _, layer := range redoubt.Explain(stack).Layers {
+		fmt.Printf("%s: %s\n", layer.Type, layer.Place)
+	}
+	// Output:
+	// timeout.Limit: bounds the call
+	// redoubt_test.quota: lets 50 calls pass a second
+}
+
+type quota struct{ perSecond int }
+
+func (q quota) Explain() redoubt.Facts {
+	return redoubt.Facts{Name: "quota", Does: fmt.Sprintf("lets %d calls pass a second", q.perSecond)}
+}
+
+func (q quota) Do(ctx context.Context, call func(context.Context) error) error {
+	return call(ctx) // it would wait here
+}

@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"github.com/redoubt-go/redoubt/breaker"
-	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/law"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
@@ -154,7 +153,7 @@ func through(ctx context.Context, layer Layer, call func(context.Context) error)
 }
 
 // nameOf is what telemetry calls a call: the name of the first layer that has
-// one, such as a breaker.
+// one by a method Name() string, as breakers do.
 func nameOf(layer Layer) string {
 	if name := firstName(layer); name != "" {
 		return name
@@ -170,8 +169,10 @@ func firstName(layer Layer) string {
 				return name
 			}
 		}
-	case explain.Explainer:
-		return l.Explain().Name
+	case Telemetry:
+		return l.Name
+	case interface{ Name() string }:
+		return l.Name()
 	}
 	return ""
 }

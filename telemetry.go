@@ -51,7 +51,9 @@ func (t Telemetry) applies(ctx context.Context) bool {
 }
 
 // Explain tells Check the name of the calls.
-func (t Telemetry) Explain() explain.Facts { return explain.Facts{Name: t.Name} }
+func (t Telemetry) Explain() explain.Facts {
+	return explain.Facts{Name: t.Name, Does: "names the call in telemetry"}
+}
 
 func (t Telemetry) providers() telemetry.Providers {
 	return telemetry.Providers{Tracer: t.TracerProvider, Meter: t.MeterProvider}

@@ -2,7 +2,6 @@ package redoubt
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/law"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
@@ -172,24 +170,8 @@ func (t *Transport) CloseIdleConnections() {
 }
 
 // Check reports what is wrong with the fields and, as [Check] does, with the
-// layers. All findings are joined into one error.
-func (t *Transport) Check() error {
-	if t == nil {
-		return errNilTransport
-	}
-	var c checker
-	if t.Layer != nil {
-		c.visit(t.Layer, "layer")
-	}
-	c.order()
-	for _, layer := range c.layers {
-		if layer.Kind == explain.Breaker && layer.Window > 0 && layer.Window <= t.HeaderTimeout {
-			c.find("breaker %q: Window %v is not longer than HeaderTimeout %v, so that calls that time out may never trip it",
-				layer.Name, layer.Window, t.HeaderTimeout)
-		}
-	}
-	return errors.Join(append([]error{t.checkFields()}, c.findings...)...)
-}
+// layers. They are the mistakes that Explain finds, joined into one error.
+func (t *Transport) Check() error { return t.Explain().Err() }
 
 // checkFields reports the first field that makes no sense. It runs for each
 // request.

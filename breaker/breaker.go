@@ -496,7 +496,12 @@ func (b *Breaker) Reset() {
 }
 
 // Name returns the breaker's name.
-func (b *Breaker) Name() string { return b.Explain().Name }
+func (b *Breaker) Name() string {
+	if b == nil {
+		return ""
+	}
+	return b.config.Name
+}
 
 // Check reports the first field of the configuration that makes no sense, or
 // that b was not made with [New].
@@ -516,9 +521,22 @@ func (b *Breaker) Explain() explain.Facts {
 }
 
 func (c Config) explain() explain.Facts {
-	facts := explain.Facts{Kind: explain.Breaker, Name: c.Name, SlowCall: c.SlowCall, ProbeTimeout: c.ProbeTimeout}
+	facts := explain.Facts{
+		Kind:           explain.Breaker,
+		Name:           c.Name,
+		FailureRatio:   c.FailureRatio,
+		SlowCall:       c.SlowCall,
+		SlowRatio:      c.SlowRatio,
+		Consecutive:    c.Consecutive,
+		Cooldown:       c.Cooldown,
+		MaxCooldown:    c.MaxCooldown,
+		Probes:         c.Probes,
+		ProbeTimeout:   c.ProbeTimeout,
+		CallerDeadline: c.CallerDeadline,
+		Shadow:         c.Shadow,
+	}
 	if c.FailureRatio > 0 || c.SlowRatio > 0 {
-		facts.Window = c.Window
+		facts.Window, facts.MinCalls = c.Window, c.MinCalls
 	}
 	return facts
 }

@@ -170,22 +170,40 @@ func text(err error) string {
 }
 
 func TestConfig_Explain(t *testing.T) {
+	defaults := explain.Facts{
+		Kind: explain.Breaker, Name: "billing",
+		Cooldown: DefaultCooldown, MaxCooldown: DefaultMaxCooldown, Probes: DefaultProbes, ProbeTimeout: DefaultProbeTimeout,
+	}
 	tests := []struct {
 		config Config
-		want   explain.Facts
+		want   func(*explain.Facts)
 	}{
-		{Config{}, explain.Facts{Window: 10 * time.Second, ProbeTimeout: DefaultProbeTimeout}},
-		{Config{Consecutive: 1}, explain.Facts{ProbeTimeout: DefaultProbeTimeout}},
-		{Config{SlowCall: 1, Window: 60}, explain.Facts{SlowCall: 1, Window: 60, ProbeTimeout: DefaultProbeTimeout}},
+		{Config{}, func(f *explain.Facts) {
+			f.Window, f.MinCalls, f.FailureRatio = 10*time.Second, DefaultMinCalls, DefaultFailureRatio
+		}},
+		{Config{Consecutive: 1, Shadow: true}, func(f *explain.Facts) { f.Consecutive, f.Shadow = 1, true }},
+		{Config{SlowCall: 1, Window: 60, CallerDeadline: 2}, func(f *explain.Facts) {
+			f.FailureRatio, f.SlowCall, f.SlowRatio = DefaultFailureRatio, 1, 1
+			f.Window, f.MinCalls, f.CallerDeadline = 60, DefaultMinCalls, 2
+		}},
+		{Config{Consecutive: 1, Cooldown: time.Hour, Probes: 3, ProbeTimeout: 4}, func(f *explain.Facts) {
+			f.Consecutive, f.Cooldown, f.MaxCooldown, f.Probes, f.ProbeTimeout = 1, time.Hour, time.Hour, 3, 4
+		}},
 	}
 	for _, tt := range tests {
 		tt.config.Name = "billing"
-		tt.want.Name, tt.want.Kind = "billing", explain.Breaker
-		if got := New(tt.config).Explain(); got != tt.want {
-			t.Errorf("Explain() of %+v = %+v, want %+v", tt.config, got, tt.want)
+		want := defaults
+		tt.want(&want)
+		if got := New(tt.config).Explain(); got != want {
+			t.Errorf("Explain() of %+v = %+v, want %+v", tt.config, got, want)
 		}
-		if got := NewGroup(GroupConfig{Breaker: tt.config}).Explain(); got != tt.want {
-			t.Errorf("Explain() of a group of %+v = %+v, want %+v", tt.config, got, tt.want)
+		group := NewGroup(GroupConfig{Breaker: tt.config, Key: func(context.Context) string { return "" }})
+		want.PerKey = true
+		if got := group.Explain(); got != want {
+			t.Errorf("Explain() of a group of %+v = %+v, want %+v", tt.config, got, want)
+		}
+		if got := group.Name(); got != "billing" {
+			t.Errorf("Name() of a group = %q, want billing", got)
 		}
 	}
 }

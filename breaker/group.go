@@ -100,6 +100,14 @@ func (g *Group) Config() GroupConfig {
 	return g.config
 }
 
+// Name returns the name that all breakers of the group bear.
+func (g *Group) Name() string {
+	if g == nil {
+		return ""
+	}
+	return g.config.Breaker.Name
+}
+
 // Check reports what makes no sense in the configuration, or that g was not
 // made with [NewGroup].
 func (g *Group) Check() error {
@@ -114,7 +122,9 @@ func (g *Group) Explain() explain.Facts {
 	if g == nil {
 		return Config{}.explain()
 	}
-	return g.config.Breaker.explain()
+	facts := g.config.Breaker.explain()
+	facts.PerKey = g.breakers != nil
+	return facts
 }
 
 func (g *Group) report() telemetry.BreakerReport {

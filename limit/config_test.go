@@ -158,7 +158,7 @@ func TestExplain(t *testing.T) {
 		{Fixed(3), explain.Facts{Kind: explain.Limit, MaxInFlight: 3}},
 		{New(Config{Name: "a", Fixed: 3, MaxWait: time.Second}), explain.Facts{Kind: explain.Limit, Name: "a", MaxInFlight: 3, MaxWait: time.Second}},
 		{New(Config{Name: "a"}), explain.Facts{Kind: explain.Limit, Name: "a", MaxInFlight: 200, Adaptive: true}},
-		{NewGroup(GroupConfig{Limiter: Config{Name: "a", Max: 50}, Key: key}), explain.Facts{Kind: explain.Limit, Name: "a", MaxInFlight: 50, Adaptive: true}},
+		{NewGroup(GroupConfig{Limiter: Config{Name: "a", Max: 50}, Key: key}), explain.Facts{PerKey: true, Kind: explain.Limit, Name: "a", MaxInFlight: 50, Adaptive: true}},
 	}
 	for _, tt := range tests {
 		if got := tt.layer.Explain(); got != tt.want {

@@ -102,7 +102,17 @@ func (g *Group) Explain() explain.Facts {
 	if g == nil {
 		return Config{}.explain()
 	}
-	return g.config.Limiter.explain()
+	facts := g.config.Limiter.explain()
+	facts.PerKey = g.limiters != nil
+	return facts
+}
+
+// Name returns the name that all limiters of the group bear.
+func (g *Group) Name() string {
+	if g == nil {
+		return ""
+	}
+	return g.config.Limiter.Name
 }
 
 func (g *Group) report() telemetry.LimitReport {

@@ -216,7 +216,16 @@ func (p Policy) Check() error {
 
 // Explain tells redoubt.Check what p does.
 func (p Policy) Explain() explain.Facts {
-	return explain.Facts{Kind: explain.Retry, MaxAttempts: p.maxAttempts(), Nested: p.Nested}
+	facts := explain.Facts{
+		Kind:           explain.Retry,
+		MaxAttempts:    p.maxAttempts(),
+		Nested:         p.Nested,
+		Budgeted:       p.Budget != nil || p.Budgets != nil,
+		AwaitsRefusals: p.AwaitRefusals,
+		MaxRetryAfter:  p.maxRetryAfter(),
+	}
+	facts.LeastWaits, facts.MostWaits, facts.AskedWaits = p.waits()
+	return facts
 }
 
 func (p Policy) maxAttempts() int {

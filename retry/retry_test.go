@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -635,16 +636,130 @@ func TestPolicy_BadArguments(t *testing.T) {
 }
 
 func TestPolicy_Explain(t *testing.T) {
+	const ms, s = time.Millisecond, time.Second
+	type waits struct{ least, most, asked time.Duration }
 	tests := []struct {
+		name   string
 		policy Policy
-		want   explain.Facts
+		facts  explain.Facts
+		waits  waits
 	}{
-		{Policy{}, explain.Facts{Kind: explain.Retry, MaxAttempts: 3}},
-		{Policy{MaxAttempts: 5, Nested: true}, explain.Facts{Kind: explain.Retry, MaxAttempts: 5, Nested: true}},
+		{
+			"zero: 100 and 200 ms, or ten times that of a dependency that is throttled",
+			Policy{},
+			explain.Facts{MaxAttempts: 3},
+			waits{20 * ms, 3 * s, 132 * s},
+		},
+		{
+			"nested, budget",
+			Policy{MaxAttempts: 2, Nested: true, Budget: NewBudget(BudgetConfig{})},
+			explain.Facts{MaxAttempts: 2, Nested: true, Budgeted: true},
+			waits{10 * ms, s, 66 * s},
+		},
+		{
+			"budgets, refusals",
+			Policy{MaxAttempts: 2, AwaitRefusals: true, Budgets: NewBudgetGroup(BudgetGroupConfig{})},
+			explain.Facts{MaxAttempts: 2, AwaitsRefusals: true, Budgeted: true},
+			waits{10 * ms, s, 66 * s},
+		},
+		{"one attempt", Policy{MaxAttempts: 1}, explain.Facts{MaxAttempts: 1}, waits{}},
+		{"senseless", Policy{MaxAttempts: -1}, explain.Facts{MaxAttempts: -1}, waits{}},
+		{
+			"asked for no longer than it waits anyway",
+			Policy{MaxAttempts: 4, MaxRetryAfter: s, Backoff: Exponential(s, 10*s)},
+			explain.Facts{MaxAttempts: 4, MaxRetryAfter: s},
+			waits{7 * s, 7 * s, 7*s + s/10},
+		},
+		{
+			"capped",
+			Policy{MaxAttempts: 6, MaxRetryAfter: 1, Backoff: EqualJitter(s, 4*s)},
+			explain.Facts{MaxAttempts: 6, MaxRetryAfter: 1},
+			waits{15 * s / 2, 15 * s, 15 * s},
+		},
+		{
+			"decorrelated",
+			Policy{MaxAttempts: 4, MaxRetryAfter: 1, Backoff: Decorrelated(s, 20*s)},
+			explain.Facts{MaxAttempts: 4, MaxRetryAfter: 1},
+			waits{3 * s, 32 * s, 32 * s},
+		},
+		{
+			"constant",
+			Policy{MaxAttempts: 3, MaxRetryAfter: 1, Backoff: Constant(s)},
+			explain.Facts{MaxAttempts: 3, MaxRetryAfter: 1},
+			waits{2 * s, 2 * s, 2 * s},
+		},
+		{"backoff's own", Policy{MaxAttempts: 3, MaxRetryAfter: 1, Backoff: func() backoff.BackOff {
+			return backoff.NewExponentialBackOff(backoff.WithInitialInterval(s))
+		}}, explain.Facts{MaxAttempts: 3, MaxRetryAfter: 1}, waits{s/2 + 3*s/4, s*3/2 + s*9/4, s*3/2 + s*9/4}},
+		{
+			"backoff.ZeroBackOff",
+			Policy{MaxAttempts: 3, MaxRetryAfter: s, Backoff: func() backoff.BackOff { return &backoff.ZeroBackOff{} }},
+			explain.Facts{MaxAttempts: 3, MaxRetryAfter: s},
+			waits{0, 0, 2 * (s + s/10)},
+		},
+		{
+			"a stranger",
+			Policy{Backoff: func() backoff.BackOff { return stranger{} }},
+			explain.Facts{MaxAttempts: 3},
+			waits{0, explain.Unbounded, explain.Unbounded},
+		},
+		{
+			"none",
+			Policy{Backoff: func() backoff.BackOff { return nil }},
+			explain.Facts{MaxAttempts: 3},
+			waits{0, explain.Unbounded, explain.Unbounded},
+		},
+		{
+			"a million attempts",
+			Policy{MaxAttempts: 1_000_001, MaxRetryAfter: 1, Backoff: Exponential(s, s)},
+			explain.Facts{MaxAttempts: 1_000_001, MaxRetryAfter: 1},
+			waits{1_000_000 * s, 1_000_000 * s, 1_000_000 * s},
+		},
+		{
+			"longer than a Duration",
+			Policy{MaxAttempts: math.MaxInt, Backoff: Constant(s)},
+			explain.Facts{MaxAttempts: math.MaxInt},
+			waits{math.MaxInt64, math.MaxInt64, math.MaxInt64},
+		},
+		{"slow growth", Policy{MaxAttempts: 102, MaxRetryAfter: 1, Backoff: func() backoff.BackOff {
+			return backoff.NewExponentialBackOff(backoff.WithInitialInterval(s), backoff.WithMultiplier(1), backoff.WithRandomizationFactor(0))
+		}}, explain.Facts{MaxAttempts: 102, MaxRetryAfter: 1}, waits{101 * s, 101 * s, 101 * s}},
 	}
 	for _, tt := range tests {
-		if got := tt.policy.Explain(); got != tt.want {
-			t.Errorf("Explain() = %+v, want %+v", got, tt.want)
+		want := tt.facts
+		want.Kind = explain.Retry
+		want.LeastWaits, want.MostWaits, want.AskedWaits = tt.waits.least, tt.waits.most, tt.waits.asked
+		if want.MaxRetryAfter == 0 {
+			want.MaxRetryAfter = DefaultMaxRetryAfter
+		}
+		if got := tt.policy.Explain(); got != want {
+			t.Errorf("%s: Explain() = %+v, want %+v", tt.name, got, want)
+		}
+	}
+}
+
+type stranger struct{ backoff.BackOff }
+
+// What a policy draws keeps to the bounds that it tells.
+func TestPolicy_Explain_HoldsDraws(t *testing.T) {
+	for name, maker := range map[string]func() backoff.BackOff{
+		"FullJitter":   FullJitter(time.Second, time.Minute),
+		"EqualJitter":  EqualJitter(time.Second, time.Minute),
+		"Decorrelated": Decorrelated(time.Second, time.Minute),
+		"Exponential":  Exponential(time.Second, time.Minute),
+		"backoff's":    func() backoff.BackOff { return backoff.NewExponentialBackOff() },
+	} {
+		p := Policy{MaxAttempts: 12, Backoff: maker}
+		facts := p.Explain()
+		for range 1000 {
+			var sum time.Duration
+			waits := maker()
+			for range p.MaxAttempts - 1 {
+				sum += waits.NextBackOff()
+			}
+			if sum < facts.LeastWaits || sum > facts.MostWaits {
+				t.Errorf("%s: waits come to %v, want from %v to %v", name, sum, facts.LeastWaits, facts.MostWaits)
+			}
 		}
 	}
 }

@@ -388,9 +388,18 @@ func (b *Breaker) Check() error {
 
 // Explain tells redoubt.Check what b does.
 func (b *Breaker) Explain() explain.Facts {
-	facts := explain.Facts{Kind: explain.Breaker, Name: b.config.Name}
+	facts := explain.Facts{
+		Kind:         explain.Breaker,
+		Name:         b.config.Name,
+		FailureRatio: b.config.FailureRatio,
+		Consecutive:  b.config.Consecutive,
+		Cooldown:     b.config.Cooldown,
+		MaxCooldown:  b.config.MaxCooldown,
+		Probes:       1,
+		ProbeTimeout: b.config.ProbeTimeout,
+	}
 	if b.config.FailureRatio > 0 {
-		facts.Window = b.config.Window
+		facts.Window, facts.MinCalls = b.config.Window, b.config.MinCalls
 	}
 	return facts
 }

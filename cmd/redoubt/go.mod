@@ -2,7 +2,10 @@ module github.com/redoubt-go/redoubt/cmd/redoubt
 
 go 1.26.0
 
-replace github.com/redoubt-go/redoubt => ../..
+replace (
+	github.com/redoubt-go/redoubt => ../..
+	github.com/redoubt-go/redoubt/stackfile => ../../stackfile
+)
 
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0
@@ -11,6 +14,7 @@ require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/gofrs/flock v0.13.2
 	github.com/redoubt-go/redoubt v0.0.0
+	github.com/redoubt-go/redoubt/stackfile v0.0.0
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
 	go.opentelemetry.io/contrib/exporters/autoexport v0.72.0

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/breakercmd"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/exit"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/explaincmd"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hgcmd"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/loadcmd"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/runcmd"
@@ -24,6 +25,7 @@ var commands = []func() *cobra.Command{
 	loadcmd.ReportCommand,
 	runcmd.Command,
 	breakercmd.Command,
+	explaincmd.Command,
 	versionCommand,
 }
 

@@ -38,20 +38,40 @@ func (k Kind) String() string {
 	}
 }
 
-// Facts are the numbers by which a layer shapes a call. Fields that do not
-// apply to the kind are zero.
+// Unbounded stands for a duration that nothing bounds.
+const Unbounded time.Duration = -1
+
+// Facts are what a layer tells of itself: the numbers by which it shapes a call.
+// Fields that do not apply to its kind are zero.
 type Facts struct {
 	Kind Kind
-	Name string
+	Name string // what tells it apart, such as the dependency's name
+	Does string // in a few words, if no kind says it
 
 	Limit time.Duration // Timeout: zero is no limit
 
-	MaxAttempts int  // Retry: in total
-	Nested      bool // Retry: repeats even inside another retry
+	MaxAttempts    int           // Retry: in total
+	Nested         bool          // Retry: repeats even inside another retry
+	Budgeted       bool          // Retry: a budget has to grant each repetition
+	AwaitsRefusals bool          // Retry: waits for an open breaker, too
+	MaxRetryAfter  time.Duration // Retry: the longest wait that an error may ask for
+	LeastWaits     time.Duration // Retry: what all waits of a call come to at least
+	MostWaits      time.Duration // Retry: at most, or Unbounded
+	AskedWaits     time.Duration // Retry: at most if errors ask for longer waits, or Unbounded
 
-	Window       time.Duration // Breaker: zero if it has no ratio rule
-	SlowCall     time.Duration // Breaker: zero if slowness does not count
-	ProbeTimeout time.Duration // Breaker
+	Window         time.Duration // Breaker: zero if it has no ratio rule
+	MinCalls       int           // Breaker: what a ratio needs to mean anything
+	FailureRatio   float64       // Breaker: zero if there is no such rule
+	SlowCall       time.Duration // Breaker: zero if slowness does not count
+	SlowRatio      float64       // Breaker: zero if there is no such rule
+	Consecutive    int           // Breaker: zero if there is no such rule
+	Cooldown       time.Duration // Breaker: the first
+	MaxCooldown    time.Duration // Breaker: the longest
+	Probes         int           // Breaker
+	ProbeTimeout   time.Duration // Breaker
+	CallerDeadline time.Duration // Breaker: zero if callers' deadlines say nothing
+	Shadow         bool          // Breaker: refuses nothing
+	PerKey         bool          // Breaker, Limit: there is one for each key, such as a host
 
 	MaxInFlight int           // Limit: the most calls at once
 	Adaptive    bool          // Limit: moves between bounds of its own

@@ -26,8 +26,11 @@ type options struct {
 	seed     uint64
 	clients  []string
 	inject   bool
-	mine     bool
-	maxRate  rate
+
+	targetFiles []string
+
+	mine    bool
+	maxRate rate
 
 	reportFile string
 	jsonFile   string
@@ -54,6 +57,10 @@ stack). Twenty seconds later there is a summary, and a page with plots.
 --scenario chooses another from the catalogue (--list), by its name, number or
 the rest of its name; "all" for one after the other; or a YAML file: whatever has
 a "/" or ends in .yaml or .yml. The same --seed has the same faults.
+
+--target takes the layers of the client redoubt from a file, whose form is that of
+docs/stackfile.md. It must have no mistakes, see redoubt explain. What its layers
+do is shown before the run. Several files are clients that bear their names.
 
 With a URL the clients take turns at that server. It is taken as it is, unless
 --inject puts the scenario's faults before it, at our end of the connection;
@@ -92,6 +99,9 @@ const example = `  # What do retries do to an overloaded server, and what does R
 
   # Your own server, with faults put before it:
   redoubt load --scenario blips-20pct --inject http://localhost:8080/health
+
+  # What do the layers of your own service do in that outage?
+  redoubt load --target billing.yaml
 
   # Where does it collapse?
   redoubt load --rate 100,200,250,280`
@@ -133,6 +143,7 @@ func Command() *cobra.Command {
 	f.Var(&o.duration, "duration", "how long it runs; fault windows stay where they are (default the scenario's)")
 	f.Uint64Var(&o.seed, "seed", 1, "what the draws of faults and arrivals follow from")
 	f.StringSliceVar(&o.clients, "clients", []string{"bare", "naive", "redoubt"}, "who calls; the others are compared with the first")
+	f.StringArrayVar(&o.targetFiles, "target", nil, "take the layers of the client redoubt from a stack `FILE`; several are compared")
 	f.BoolVar(&o.inject, "inject", false, "put the scenario's faults before URL")
 	f.BoolVar(&o.mine, "i-own-this-target", false, "URL may be on another machine")
 	f.Var(&o.maxRate, "max-rate", "the highest rate for a URL")
@@ -332,7 +343,7 @@ func (o *options) callers() ([]engine.Client, error) {
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("--clients is empty, must be some of %s", strings.Join(clientNames(), ", "))
 	}
-	return chosen, nil
+	return o.aim(chosen)
 }
 
 // consent reports what must not be done to a URL.

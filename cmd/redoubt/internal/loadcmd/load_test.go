@@ -157,6 +157,47 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// The layers may come from files. What they do is shown before the run, and on
+// the page; mistakes are refused.
+func TestTarget(t *testing.T) {
+	t.Parallel()
+	files := t.TempDir()
+	save := func(name, text string) string {
+		t.Helper()
+		file := filepath.Join(files, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	good := save("good.yaml", "stack: [{timeout: 10s}, {retry: {budget: {}}}, {breaker: {name: b, consecutive: 500}}, {timeout: 2s}]")
+	other := save("other.yaml", "stack: [{timeout: 10s}]")
+	bad := save("bad.yaml", "stack: [{timeout: 1s}, {timeout: 2s}]")
+
+	got, dir := drive(t, "--scenario", write(t, short), "--target", good, "--json", "out.json", "--check", "amplification >= 1")
+	if got.code != 0 {
+		t.Fatalf("exit code %d: %s", got.code, got.stderr)
+	}
+	contains(t, "stderr", got.stderr, "redoubt: a stack of 4 layers from a file", "bounds the whole call", "longest call   10s")
+	contains(t, "stdout", got.stdout, "redoubt gains: ")
+	contains(t, "the page", read(t, dir, "redoubt-report.html"), "The layers, as redoubt explain has them", "bounds the whole call")
+	var report engine.Report
+	if err := json.Unmarshal([]byte(read(t, dir, "out.json")), &report); err != nil {
+		t.Fatal(err)
+	}
+	if c := report.Clients[2]; c.Client != "redoubt" || !strings.Contains(c.Explanation, "bounds each attempt") || c.Parameters["attempt_timeout"] != 2000 {
+		t.Errorf("client %s, parameters %v, explanation:\n%s", c.Client, c.Parameters, c.Explanation)
+	}
+
+	got, _ = drive(t, "--scenario", write(t, short), "--target", good, "--target", other, "--report", "", "--clients", "bare,redoubt", "--markdown")
+	contains(t, "stdout", got.stdout, "good", "other")
+
+	got, _ = drive(t, "--target", bad)
+	if want := "redoubt: --target: stackfile: " + bad + ":1: redoubt: timeout.Limit(2s) inside of timeout.Limit(1s) can never expire first\n"; got.code != 2 || got.stderr != want {
+		t.Errorf("exit code %d, %s", got.code, got.stderr)
+	}
+}
+
 func TestMissedCheck(t *testing.T) {
 	t.Parallel()
 	got, dir := drive(t, "--scenario", write(t, short), "--clients", "bare", "--check", "amplification <= 0.5", "--markdown", "-q")
@@ -342,6 +383,9 @@ func TestBadInput(t *testing.T) {
 		{[]string{"--clients", "bare,bold"}, `--clients has "bold", must be some of bare, naive, redoubt`},
 		{[]string{"--clients", "bare,bare"}, `--clients has "bare", must be some of bare, naive, redoubt, each once`},
 		{[]string{"--clients", ""}, "--clients is empty"},
+		{[]string{"--target", "missing.yaml"}, "--target: stackfile: missing.yaml: open: no such file or directory"},
+		{[]string{"--target", "missing.yaml", "--clients", "bare"}, "--target is for the client redoubt, which --clients does not have"},
+		{[]string{"--target", "a/bare.yaml", "--target", "b.yaml"}, `--target is "a/bare.yaml", must have a name that no other client has: bare`},
 		{[]string{"--check", "beauty >= 1"}, `metric is "beauty", must be one of`},
 		{[]string{"--check", "useful >= best + 1"}, `"best" is neither a client nor a parameter`},
 		{[]string{"--check", "nobody: useful >= 1"}, "no such client"},

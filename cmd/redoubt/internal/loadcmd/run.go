@@ -33,6 +33,7 @@ func (r *runner) run(ctx context.Context) error {
 	if err := r.reachable(ctx); err != nil {
 		return err
 	}
+	r.explain()
 	var errs []error
 	for _, s := range r.plan.scenarios {
 		if ctx.Err() != nil {
@@ -48,6 +49,18 @@ func (r *runner) run(ctx context.Context) error {
 		return errors.Join(append([]error{context.Cause(ctx)}, errs...)...)
 	}
 	return errors.Join(errs...)
+}
+
+// explain shows what the layers from files do.
+func (r *runner) explain() {
+	if r.quiet {
+		return
+	}
+	for _, c := range r.plan.clients {
+		if c.Explanation != "" {
+			fmt.Fprintf(r.stderr, "%s: %s\n%s\n", c.Name, c.About, c.Explanation)
+		}
+	}
 }
 
 // patience is how long a server may take to be reached before the run.

@@ -25,6 +25,10 @@ type Client struct {
 	Name  string
 	About string // how it calls, in words
 
+	// Explanation is what its layers do to a call, as redoubt.Explain says
+	// it. It may be empty.
+	Explanation string
+
 	// Parameters are what checks may refer to, in milliseconds.
 	Parameters map[string]float64
 

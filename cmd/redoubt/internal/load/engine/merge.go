@@ -68,7 +68,7 @@ func alike(a, b *Report, client int) error {
 
 func mergeResults(s *scenario.Scenario, results []*Result) (*Result, error) {
 	first := results[0]
-	m := &Result{Client: first.Client, About: first.About, Parameters: first.Parameters}
+	m := &Result{Client: first.Client, About: first.About, Explanation: first.Explanation, Parameters: first.Parameters}
 	var err error
 	if m.Histograms, err = mergeHistograms(results); err != nil {
 		return nil, err

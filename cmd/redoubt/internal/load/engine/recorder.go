@@ -315,6 +315,7 @@ func (r *recorder) result(c Client, counts faults.Counts) *Result {
 	result := &Result{
 		Client:            c.Name,
 		About:             c.About,
+		Explanation:       c.Explanation,
 		Parameters:        c.Parameters,
 		Run:               r.run.sum(r.scenario.Duration),
 		Fault:             r.fault.sum(fault),

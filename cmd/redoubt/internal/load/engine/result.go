@@ -55,8 +55,11 @@ type Span struct {
 
 // A Result is what one client made of a scenario.
 type Result struct {
-	Client     string             `json:"client"`
-	About      string             `json:"about"`
+	Client string `json:"client"`
+	About  string `json:"about"`
+	// Explanation is what its layers do to a call, in lines; of --target.
+	Explanation string `json:"explanation,omitempty"`
+
 	Parameters map[string]float64 `json:"parameters,omitempty"` // for checks, in ms: cooldown, attempt_timeout
 
 	Run   *Summary `json:"run"`
