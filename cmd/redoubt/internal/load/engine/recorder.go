@@ -48,7 +48,7 @@ type recorder struct {
 	connections, written   int64
 	goroutines             int64
 	cpu                    time.Duration
-	shard                  bool // its latencies are to be merged
+	keep                   bool // the histograms of intervals are part of the result
 }
 
 // A cell is a stretch of time.
@@ -518,7 +518,7 @@ func (r *recorder) columns() Cells {
 func (r *recorder) quantiles() Latencies {
 	l := Latencies{CellMS: ms(r.coarse)}
 	for _, c := range r.latencies {
-		if r.shard {
+		if r.keep {
 			l.All = append(l.All, c.all.encode())
 			l.Failures = append(l.Failures, c.failures.encode())
 		}

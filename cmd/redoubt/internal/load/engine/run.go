@@ -64,8 +64,16 @@ type Config struct {
 	// MaxInFlight bounds the calls under way. Zero means DefaultMaxInFlight.
 	MaxInFlight int
 
+	// Histograms keeps the histograms of all intervals, for WriteHDR and Merge.
+	// A shard has them anyway.
+	Histograms bool
+
 	// Progress, if not nil, is told from time to time how far the run is.
 	Progress func(Progress)
+
+	// Sample, if not nil, is told of every request that has ended, by
+	// several goroutines at the same time.
+	Sample func(Sample)
 }
 
 // Progress is how far a run is.
@@ -87,7 +95,7 @@ func Run(ctx context.Context, config Config) (*Result, error) {
 		begin = time.Now()
 	}
 	r := newRecorder(config.Scenario, begin)
-	r.shard = config.Shards > 1
+	r.keep = config.Histograms || config.Shards > 1
 	if err := config.Dependency.Start(begin, r.observe); err != nil {
 		return nil, err
 	}
@@ -142,6 +150,7 @@ type generator struct {
 	client   *http.Client
 	slots    chan struct{}
 	calls    sync.WaitGroup
+	started  uint64
 }
 
 func (g *generator) run(ctx context.Context) {
@@ -158,9 +167,11 @@ func (g *generator) run(ctx context.Context) {
 		g.recorder.offer(due)
 		select {
 		case g.slots <- struct{}{}:
+			seq := g.started
+			g.started++
 			g.calls.Go(func() {
 				defer func() { <-g.slots }()
-				g.call(ctx, n, due)
+				g.call(ctx, n, seq, due)
 			})
 		default:
 			g.recorder.drop(due)
@@ -223,6 +234,9 @@ func (r *recorder) progress(at time.Duration) Progress {
 type call struct {
 	due, started time.Duration
 
+	status  int   // of the answer; 0 without one
+	bytesIn int64 // of its body
+
 	mu        sync.Mutex
 	attempts  int64
 	retries   []Outcome // what the attempt before each had come to
@@ -234,13 +248,13 @@ type callKey struct{}
 
 const body = "a body that can be sent again"
 
-func (g *generator) call(parent context.Context, n int, due time.Duration) {
+func (g *generator) call(parent context.Context, n int, seq uint64, due time.Duration) {
 	s := g.config.Scenario
 	c := &call{due: due, started: g.recorder.now()}
 	g.recorder.start(due, c.started-due)
 	ctx, cancel := context.WithTimeoutCause(context.WithValue(parent, callKey{}, c), s.Patience, errPatience)
 	defer cancel()
-	outcome := g.send(ctx, n)
+	outcome := g.send(ctx, c, n)
 	ended := g.recorder.now()
 	switch {
 	case outcome != Useful && parent.Err() != nil:
@@ -249,16 +263,38 @@ func (g *generator) call(parent context.Context, n int, due time.Duration) {
 		outcome = Late
 	}
 	g.recorder.end(c, outcome, ended)
+	if g.config.Sample != nil {
+		g.config.Sample(g.sample(c, seq, outcome, ended))
+	}
+}
+
+// sample says what became of a call.
+func (g *generator) sample(c *call, seq uint64, outcome Outcome, ended time.Duration) Sample {
+	s := Sample{
+		Client:  g.config.Client.Name,
+		Seq:     seq,
+		Due:     g.recorder.begun.Add(c.due),
+		Latency: ended - c.due,
+		Outcome: outcome,
+		Status:  c.status,
+		BytesIn: c.bytesIn,
+		Method:  g.config.Scenario.Method,
+		URL:     g.url.Redacted(),
+	}
+	if hasBody(s.Method) {
+		s.BytesOut = int64(len(body))
+	}
+	return s
 }
 
 // errPatience ends a caller's context.
 var errPatience = errors.New("engine: caller has left")
 
 // send makes the request and reads the answer to its end.
-func (g *generator) send(ctx context.Context, n int) Outcome {
+func (g *generator) send(ctx context.Context, c *call, n int) Outcome {
 	s := g.config.Scenario
 	req := (&http.Request{Method: s.Method, URL: g.url, Header: make(http.Header, 2)}).WithContext(ctx)
-	if s.Method == http.MethodPost || s.Method == http.MethodPut || s.Method == http.MethodPatch {
+	if hasBody(s.Method) {
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 		req.Body, _ = req.GetBody()
 		req.ContentLength = int64(len(body))
@@ -272,12 +308,17 @@ func (g *generator) send(ctx context.Context, n int) Outcome {
 	if err != nil {
 		return outcomeOf(ctx, err)
 	}
-	_, err = io.Copy(io.Discard, resp.Body)
+	c.status = resp.StatusCode
+	c.bytesIn, err = io.Copy(io.Discard, resp.Body)
 	_ = resp.Body.Close()
 	if err != nil {
 		return outcomeOf(ctx, err)
 	}
 	return outcomeOfStatus(resp.StatusCode)
+}
+
+func hasBody(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
 func outcomeOfStatus(status int) Outcome {
