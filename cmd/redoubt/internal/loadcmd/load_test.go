@@ -148,7 +148,7 @@ func TestLoad(t *testing.T) {
 		t.Fatalf("exit code %d: %s", got.code, got.stderr)
 	}
 	contains(t, "stdout", got.stdout, "short: two requests in five fail", "50 requests/s for 2.5 s, seed 1; status (40 %) at 0.2–0.6 s",
-		"bare   ", "useful answers, whole run", "naive costs: ", "redoubt gains: ", "plots: redoubt-report.html")
+		"bare   ", "useful answers, whole run", "naive ", "redoubt ", "plots: redoubt-report.html")
 	contains(t, "stderr", got.stderr, "scenario=short at=", " naive.offered=", " redoubt.breaker=closed")
 	contains(t, "the page", read(t, dir, "redoubt-report.html"), "<!DOCTYPE html>", "two requests in five fail", "uPlot")
 
@@ -242,7 +242,7 @@ func TestInterrupt(t *testing.T) {
 	if got.code != 130 {
 		t.Errorf("exit code %d after %v", got.code, got.took)
 	}
-	contains(t, "stdout", got.stdout, "WARNING: interrupted after ", " of 1h0m0s: the numbers are of that time", "recovery", "plots: redoubt-report.html")
+	contains(t, "stdout", got.stdout, "WARNING: interrupted after ", " of 1h0m0s: the numbers are of that time", "amplification", "plots: redoubt-report.html")
 	contains(t, "stderr", got.stderr, "redoubt: received signal: interrupt")
 	if strings.Contains(got.stdout, "never") {
 		t.Errorf("what had no time to recover never did: %s", got.stdout)
