@@ -21,6 +21,7 @@ import (
 var commands = []func() *cobra.Command{
 	hgcmd.Command,
 	loadcmd.Command,
+	loadcmd.ServeCommand,
 	loadcmd.ReportCommand,
 	runcmd.Command,
 	breakercmd.Command,

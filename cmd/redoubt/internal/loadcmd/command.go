@@ -138,7 +138,7 @@ func Command() *cobra.Command {
 	f.BoolVar(&o.inject, "inject", false, "put the scenario's faults before URL")
 	f.BoolVar(&o.mine, "i-own-this-target", false, "URL may be on another machine")
 	f.Var(&o.maxRate, "max-rate", "the highest rate for a URL")
-	o.files(f)
+	o.files(f, "redoubt-report.html")
 	f.StringVar(&o.vegetaFile, "vegeta", "", "write every request to `FILE` as vegeta report, plot and encode read it")
 	f.StringArrayVar(&o.checks, "check", nil, "exit with 1 unless `DEMAND` holds, such as 'recovery <= 2s'; repeatable")
 	f.BoolVar(&o.targets, "targets", false, "check the scenario's own targets too")
@@ -158,9 +158,10 @@ func Command() *cobra.Command {
 	return cmd
 }
 
-// files adds the flags for what is written.
-func (o *options) files(f *pflag.FlagSet) {
-	f.StringVar(&o.reportFile, "report", "redoubt-report.html", "write the page with plots to `FILE`; \"\" for none")
+// files adds the flags for what is written. page is where the page goes unless
+// told otherwise.
+func (o *options) files(f *pflag.FlagSet, page string) {
+	f.StringVar(&o.reportFile, "report", page, "write the page with plots to `FILE`; \"\" for none")
 	f.StringVar(&o.jsonFile, "json", "", "write everything that was measured to `FILE`, a report a line")
 	f.StringVar(&o.hdrFile, "hdr", "", "write the latencies of each client and second to `FILE`, an HdrHistogram log")
 	f.BoolVar(&o.markdown, "markdown", false, "print a table for a pull request instead of the summary")

@@ -139,12 +139,19 @@ const (
 
 // Default returns the client that the catalogue's targets are for: Redoubt, with
 // the time limits above and the rules of [Tuned].
-func Default() Client {
+func Default() Client { return Timed(DefaultLimit, DefaultAttemptTimeout) }
+
+// Timed returns the client that [Default] returns, with other time limits, for a
+// call and for an attempt, and options. The breaker's window and the longest
+// Retry-After that is waited for keep their proportion to them.
+func Timed(limit, attempt time.Duration, options ...redoubt.Option) Client {
 	return Redoubt("redoubt", "redoubt.NewClient: retries on a budget, circuit breaker, timeouts",
-		Tuned, func(c *redoubt.ClientConfig) {
-			c.Limit = DefaultLimit
-			c.Transport.HeaderTimeout = DefaultAttemptTimeout
-		})
+		slices.Concat([]redoubt.Option{Tuned, func(c *redoubt.ClientConfig) {
+			c.Limit = limit
+			c.Transport.HeaderTimeout = attempt
+			c.Breaker.Window = max(c.Breaker.Window, 4*attempt)
+			c.Retry.MaxRetryAfter = limit / 4
+		}}, options)...)
 }
 
 // Tuned sets the rules that reach most of the catalogue's targets; DESIGN says

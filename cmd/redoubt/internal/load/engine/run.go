@@ -100,7 +100,7 @@ func Run(ctx context.Context, config Config) (*Result, error) {
 		return nil, err
 	}
 	caller := config.Client.New(Setting{
-		Base:     &attempts{base: config.Dependency.Transport(config.Client.IdleConnTimeout), recorder: r},
+		Base:     &attempts{config.Dependency.Transport(config.Client.IdleConnTimeout)},
 		Scenario: config.Scenario,
 		Seed:     config.Seed,
 		Observer: r,
@@ -232,7 +232,9 @@ func (r *recorder) progress(at time.Duration) Progress {
 
 // A call is one request.
 type call struct {
+	recorder     *recorder
 	due, started time.Duration
+	left         func() bool // reports whether the caller has left
 
 	status  int   // of the answer; 0 without one
 	bytesIn int64 // of its body
@@ -250,10 +252,11 @@ const body = "a body that can be sent again"
 
 func (g *generator) call(parent context.Context, n int, seq uint64, due time.Duration) {
 	s := g.config.Scenario
-	c := &call{due: due, started: g.recorder.now()}
+	c := &call{recorder: g.recorder, due: due, started: g.recorder.now()}
 	g.recorder.start(due, c.started-due)
 	ctx, cancel := context.WithTimeoutCause(context.WithValue(parent, callKey{}, c), s.Patience, errPatience)
 	defer cancel()
+	c.left = func() bool { return ctx.Err() != nil }
 	outcome := g.send(ctx, c, n)
 	ended := g.recorder.now()
 	switch {
@@ -306,13 +309,13 @@ func (g *generator) send(ctx context.Context, c *call, n int) Outcome {
 	}
 	resp, err := g.client.Do(req)
 	if err != nil {
-		return outcomeOf(ctx, err)
+		return OutcomeOf(ctx, err)
 	}
 	c.status = resp.StatusCode
 	c.bytesIn, err = io.Copy(io.Discard, resp.Body)
 	_ = resp.Body.Close()
 	if err != nil {
-		return outcomeOf(ctx, err)
+		return OutcomeOf(ctx, err)
 	}
 	return outcomeOfStatus(resp.StatusCode)
 }
@@ -334,8 +337,8 @@ func outcomeOfStatus(status int) Outcome {
 	}
 }
 
-// outcomeOf says what an error means. ctx is the caller's.
-func outcomeOf(ctx context.Context, err error) Outcome {
+// OutcomeOf says what an error of a request means. ctx is the caller's.
+func OutcomeOf(ctx context.Context, err error) Outcome {
 	var says interface{ Timeout() bool }
 	switch {
 	case errors.Is(err, breaker.ErrOpen):
@@ -368,10 +371,7 @@ func as[E error](err error) bool {
 
 // attempts is where the client's attempts are counted, on their way to the
 // dependency.
-type attempts struct {
-	base     http.RoundTripper
-	recorder *recorder
-}
+type attempts struct{ base http.RoundTripper }
 
 // CloseIdleConnections passes on to the base.
 func (a *attempts) CloseIdleConnections() {
@@ -386,13 +386,13 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return a.base.RoundTrip(req)
 	}
-	a.recorder.attempt(c.begin())
+	c.recorder.attempt(c.begin())
 	resp, err := a.base.RoundTrip(req)
 	if err != nil {
-		outcome := outcomeOf(context.Background(), err)
-		if req.Context().Err() != nil && !errors.Is(context.Cause(req.Context()), errPatience) {
+		outcome := OutcomeOf(context.Background(), err)
+		if req.Context().Err() != nil && !c.left() {
 			outcome = AttemptTimeout
-			a.recorder.timedOut()
+			c.recorder.timedOut()
 		}
 		c.end(outcome, time.Time{})
 		return nil, err
@@ -402,7 +402,9 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 		notBefore = time.Now().Add(time.Duration(after) * time.Second)
 	}
 	c.end(outcomeOfStatus(resp.StatusCode), notBefore)
-	resp.Body = &watchedBody{resp.Body, c}
+	if resp.StatusCode != http.StatusSwitchingProtocols { // whose body is also written to
+		resp.Body = &watchedBody{resp.Body, c}
+	}
 	return resp, nil
 }
 
@@ -435,7 +437,7 @@ type watchedBody struct {
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		b.call.end(outcomeOf(context.Background(), err), time.Time{})
+		b.call.end(OutcomeOf(context.Background(), err), time.Time{})
 	}
 	return n, err
 }
