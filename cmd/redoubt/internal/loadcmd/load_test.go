@@ -257,11 +257,14 @@ type notifier struct {
 	word  string
 	heard chan struct{}
 
+	mu   sync.Mutex
 	text strings.Builder
 	once sync.Once
 }
 
 func (n *notifier) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.text.Write(p)
 	if strings.Contains(n.text.String(), n.word) {
 		n.once.Do(func() { close(n.heard) })
@@ -269,7 +272,11 @@ func (n *notifier) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (n *notifier) String() string { return n.text.String() }
+func (n *notifier) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
+}
 
 // Shards make the run between them, and their reports are one.
 func TestShards(t *testing.T) {

@@ -114,7 +114,6 @@ func ServeCommand() *cobra.Command {
 	f.Var(&s.late, "useful-within", "how soon an answer has to be there to be useful")
 	f.Var(&s.drain, "drain", "how long requests may take to end when the front is asked to")
 	s.files(f, "")
-	must(cmd.MarkFlagRequired("upstream"))
 	return cmd
 }
 
@@ -160,6 +159,7 @@ func (s *server) run(ctx context.Context, upstream *url.URL, r *runner) error {
 		Limit:          time.Duration(s.limit),
 		AttemptTimeout: time.Duration(s.attempt),
 		UsefulWithin:   time.Duration(s.late),
+		Histograms:     s.hdrFile != "",
 	})
 	if err != nil {
 		return err

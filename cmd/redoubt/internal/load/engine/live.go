@@ -24,10 +24,11 @@ import (
 //
 // It is safe for concurrent use.
 type Live struct {
-	scenario *scenario.Scenario
-	client   Client
-	caller   Caller
-	recorder atomic.Pointer[recorder]
+	scenario   *scenario.Scenario
+	client     Client
+	caller     Caller
+	histograms bool
+	recorder   atomic.Pointer[recorder]
 }
 
 // firstRoom is the time that a Live makes room for at first.
@@ -35,9 +36,9 @@ const firstRoom = time.Minute
 
 // NewLive returns a Live for a client that sends its attempts to base. Of the
 // scenario, the name, the title and what is useful count. The record begins at
-// begun.
-func NewLive(s *scenario.Scenario, c Client, base http.RoundTripper, begun time.Time) *Live {
-	l := &Live{scenario: s.WithDuration(firstRoom), client: c}
+// begun. With histograms, its results have those of all intervals.
+func NewLive(s *scenario.Scenario, c Client, base http.RoundTripper, begun time.Time, histograms bool) *Live {
+	l := &Live{scenario: s.WithDuration(firstRoom), client: c, histograms: histograms}
 	l.caller = c.New(Setting{
 		Base:     &attempts{&arrivals{base}},
 		Scenario: s,
@@ -51,7 +52,7 @@ func NewLive(s *scenario.Scenario, c Client, base http.RoundTripper, begun time.
 // began in. The client keeps its state.
 func (l *Live) Reset(begun time.Time) {
 	r := newRecorder(l.scenario, begun)
-	r.open, r.budget = true, l.caller.Budget
+	r.open, r.keep, r.budget = true, l.histograms, l.caller.Budget
 	l.recorder.Store(r)
 }
 

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -435,7 +437,9 @@ func (r *recorder) spans() (fault, after time.Duration) {
 }
 
 func (s *scope) sum(span time.Duration) *Summary {
-	sum := s.summary
+	sum := s.summary // and then none of what goes on being written to
+	sum.Outcomes, sum.Retries, sum.RetriesDenied = maps.Clone(sum.Outcomes), maps.Clone(sum.Retries), maps.Clone(sum.RetriesDenied)
+	sum.AttemptsPerRequest = slices.Clone(sum.AttemptsPerRequest)
 	sum.Seconds = span.Seconds()
 	sum.divide()
 	sum.Latency = s.all.quantiles()

@@ -40,6 +40,10 @@ type Config struct {
 
 	// UsefulWithin is how soon an answer has to be there to be useful.
 	UsefulWithin time.Duration
+
+	// Histograms makes the reports hold the histograms of all intervals, for
+	// a log of them.
+	Histograms bool
 }
 
 // A Front stands before a dependency. It is safe for concurrent use. Make one
@@ -65,8 +69,8 @@ func New(c Config) (*Front, error) {
 		config.Transport.Propagator = propagation.TraceContext{}
 	})
 	now := time.Now()
-	f.guarded = newSide(c.Upstream, engine.NewLive(s, guarded, transport, now))
-	f.bare = newSide(c.Upstream, engine.NewLive(s, engine.Bare(), transport, now))
+	f.guarded = newSide(c.Upstream, engine.NewLive(s, guarded, transport, now, c.Histograms))
+	f.bare = newSide(c.Upstream, engine.NewLive(s, engine.Bare(), transport, now, c.Histograms))
 	return f, nil
 }
 
