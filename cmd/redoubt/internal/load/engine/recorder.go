@@ -93,6 +93,9 @@ func newRecorder(s *scenario.Scenario, begun time.Time) *recorder {
 		after:    newScope(),
 		lag:      newHistogram(3),
 	}
+	if len(s.Windows) == 0 { // all of the run is the fault
+		r.fault = r.run
+	}
 	r.allocate()
 	return r
 }
@@ -133,7 +136,7 @@ func (r *recorder) scopes(t time.Duration, f func(*scope)) {
 		f(r.run)
 	}
 	switch {
-	case t >= r.scenario.Duration:
+	case t >= r.scenario.Duration, r.fault == r.run:
 	case r.scenario.InWindow(t):
 		f(r.fault)
 	case r.scenario.InAftermath(t):

@@ -110,7 +110,7 @@ func Run(ctx context.Context, config Config) (*Result, error) {
 		config:   config,
 		recorder: r,
 		client:   &http.Client{Transport: caller.Transport},
-		slots:    make(chan struct{}, orDefault(config.MaxInFlight, DefaultMaxInFlight)),
+		jobs:     make(chan job),
 	}
 	var err error
 	if g.url, err = url.Parse(config.Dependency.URL()); err != nil {
@@ -148,13 +148,23 @@ type generator struct {
 	url      *url.URL
 	recorder *recorder
 	client   *http.Client
-	slots    chan struct{}
-	calls    sync.WaitGroup
+	timer    *time.Timer
+	jobs     chan job // to idle workers
+	workers  sync.WaitGroup
+	working  int // how many there are
 	started  uint64
 }
 
+// A job is a request to be made.
+type job struct {
+	n   int // its number in the schedule
+	seq uint64
+	due time.Duration
+}
+
 func (g *generator) run(ctx context.Context) {
-	defer g.calls.Wait()
+	defer g.workers.Wait()
+	defer close(g.jobs)
 	shards := max(g.config.Shards, 1)
 	var told time.Duration
 	for n, due := range g.config.Scenario.Schedule(g.config.Seed) {
@@ -165,15 +175,9 @@ func (g *generator) run(ctx context.Context) {
 			return
 		}
 		g.recorder.offer(due)
-		select {
-		case g.slots <- struct{}{}:
-			seq := g.started
+		if g.start(ctx, job{n, g.started, due}) {
 			g.started++
-			g.calls.Go(func() {
-				defer func() { <-g.slots }()
-				g.call(ctx, n, seq, due)
-			})
-		default:
+		} else {
 			g.recorder.drop(due)
 		}
 		if due-told >= minCell {
@@ -184,6 +188,27 @@ func (g *generator) run(ctx context.Context) {
 	_ = g.await(ctx, g.config.Scenario.Duration)
 }
 
+// start hands a job to a worker, and reports whether there is one. Workers are
+// kept for their stacks, which a new goroutine would have to grow again.
+func (g *generator) start(ctx context.Context, first job) bool {
+	select {
+	case g.jobs <- first:
+		return true
+	default:
+	}
+	if g.working == orDefault(g.config.MaxInFlight, DefaultMaxInFlight) {
+		return false
+	}
+	g.working++
+	g.workers.Go(func() {
+		g.call(ctx, first)
+		for j := range g.jobs {
+			g.call(ctx, j)
+		}
+	})
+	return true
+}
+
 // await waits until a request is due, and reports whether it still is to be
 // made.
 func (g *generator) await(ctx context.Context, due time.Duration) bool {
@@ -191,10 +216,13 @@ func (g *generator) await(ctx context.Context, due time.Duration) bool {
 	if wait <= 0 {
 		return ctx.Err() == nil
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
+	if g.timer == nil {
+		g.timer = time.NewTimer(wait)
+	} else {
+		g.timer.Reset(wait)
+	}
 	select {
-	case <-timer.C:
+	case <-g.timer.C:
 		return ctx.Err() == nil
 	case <-ctx.Done():
 		return false
@@ -250,14 +278,14 @@ type callKey struct{}
 
 const body = "a body that can be sent again"
 
-func (g *generator) call(parent context.Context, n int, seq uint64, due time.Duration) {
-	s := g.config.Scenario
+func (g *generator) call(parent context.Context, j job) {
+	s, due := g.config.Scenario, j.due
 	c := &call{recorder: g.recorder, due: due, started: g.recorder.now()}
 	g.recorder.start(due, c.started-due)
 	ctx, cancel := context.WithTimeoutCause(context.WithValue(parent, callKey{}, c), s.Patience, errPatience)
 	defer cancel()
 	c.left = func() bool { return ctx.Err() != nil }
-	outcome := g.send(ctx, c, n)
+	outcome := g.send(ctx, c, j.n)
 	ended := g.recorder.now()
 	switch {
 	case outcome != Useful && parent.Err() != nil:
@@ -267,7 +295,7 @@ func (g *generator) call(parent context.Context, n int, seq uint64, due time.Dur
 	}
 	g.recorder.end(c, outcome, ended)
 	if g.config.Sample != nil {
-		g.config.Sample(g.sample(c, seq, outcome, ended))
+		g.config.Sample(g.sample(c, j.seq, outcome, ended))
 	}
 }
 
