@@ -232,9 +232,9 @@ func (o *output) finish(err error) error {
 	err = errors.Join(err, o.Close())
 	switch {
 	case err != nil && o.rename:
-		_ = os.Remove(o.File.Name())
+		_ = os.Remove(o.Name())
 	case o.rename:
-		err = os.Rename(o.File.Name(), o.name)
+		err = os.Rename(o.Name(), o.name)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.name, err)

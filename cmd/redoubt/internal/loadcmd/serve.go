@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -173,7 +174,7 @@ func (s *server) run(ctx context.Context, upstream *url.URL, r *runner) error {
 		}
 	}()
 	ended := make(chan error, len(s.ports()))
-	where := ""
+	where := []string{"upstream=" + upstream.Redacted()}
 	for _, p := range s.ports() {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", p.address)
 		if err != nil {
@@ -182,9 +183,9 @@ func (s *server) run(ctx context.Context, upstream *url.URL, r *runner) error {
 		server := &http.Server{Handler: p.of(f), ReadHeaderTimeout: 10 * time.Second, ErrorLog: logger}
 		servers = append(servers, server)
 		go func() { ended <- server.Serve(listener) }()
-		where += fmt.Sprintf(" %s=http://%s%s", p.name, listener.Addr(), p.path)
+		where = append(where, fmt.Sprintf("%s=http://%s%s", p.name, listener.Addr(), p.path))
 	}
-	if _, err := fmt.Fprintf(r.stderr, "upstream=%s%s\n", upstream.Redacted(), where); err != nil {
+	if _, err := fmt.Fprintln(r.stderr, strings.Join(where, " ")); err != nil {
 		return err
 	}
 	select {
