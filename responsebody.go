@@ -13,9 +13,13 @@ type responseBody struct {
 	inner   io.ReadCloser
 	sending *sending
 	limit   time.Duration // of a Read; 0 is none
+	ended   bool
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
+	if b.ended { // the end is final, though a Base may look at the context, which has ended with it
+		return 0, io.EOF
+	}
 	if b.limit > 0 {
 		b.sending.progress.reading(b.limit)
 	}
@@ -24,6 +28,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		b.sending.progress.gave()
 	}
 	if err != nil {
+		b.ended = err == io.EOF //nolint:errorlint // Only EOF itself is the end.
 		err = b.sending.bodyError(err)
 		b.sending.end(err)
 	}

@@ -287,3 +287,49 @@ func TestTransport_FailingRequestBody(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// Vegeta reads on after the end of a body, and so do others. A Base that looks at
+// the request's context, which ends with the body, must not make that a failure.
+func TestTransport_EndOfBodyIsFinal(t *testing.T) {
+	rt := &redoubt.Transport{Base: baseFunc(func(req *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: req, Body: &strictBody{req.Context(), strings.NewReader("all")}}, nil
+	})}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://host.test/", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(resp.Body); err != nil || string(text) != "all" {
+		t.Errorf("got %q, %v", text, err)
+	}
+	for range 2 {
+		if n, err := resp.Body.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Errorf("after the end: %d, %v; want 0, EOF", n, err)
+		}
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+type baseFunc func(*http.Request) (*http.Response, error)
+
+func (f baseFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// A strictBody fails once its context has ended.
+type strictBody struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (b *strictBody) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return b.Reader.Read(p)
+}
+
+func (b *strictBody) Close() error { return nil }

@@ -1,6 +1,8 @@
 // Command redoubt guards commands that talk to things which fail.
 //
 //	redoubt run -- COMMAND…     repeat a command until it succeeds
+//	redoubt load                show what resilience gains and costs under load
+//	redoubt serve               the same before a dependency of yours, for any engine
 //	redoubt hg URL DEST         make a Mercurial working copy, whatever fails
 //
 // Every command has a --help with examples and exit codes. redoubt is made of

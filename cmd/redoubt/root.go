@@ -22,6 +22,7 @@ import (
 var commands = []func() *cobra.Command{
 	hgcmd.Command,
 	loadcmd.Command,
+	loadcmd.ServeCommand,
 	loadcmd.ReportCommand,
 	runcmd.Command,
 	breakercmd.Command,

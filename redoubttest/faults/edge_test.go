@@ -133,9 +133,11 @@ func TestFuncService(t *testing.T) {
 		if err := <-first; err != nil {
 			t.Errorf("first: %v", err)
 		}
+		synctest.Wait() // until its slot is free
 		if err := call(t.Context()); !errors.Is(err, syscall.ECONNRESET) { // cut half way
 			t.Errorf("err = %v, want a reset", err)
 		}
+		synctest.Wait()
 		if err := call(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("err = %v, want refused", err)
 		}

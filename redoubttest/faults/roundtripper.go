@@ -179,9 +179,19 @@ type body struct {
 	ctx    context.Context //nolint:containedctx // A body ends with its request.
 	cancel context.CancelFunc
 	pacer  *pacer
+	ended  bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
+	if b.ended { // as a connection's body, which has no more use for a context
+		return 0, io.EOF
+	}
+	n, err := b.read(p)
+	b.ended = err == io.EOF
+	return n, err
+}
+
+func (b *body) read(p []byte) (int, error) {
 	if b.ctx.Err() != nil {
 		return 0, b.fail(context.Cause(b.ctx))
 	}

@@ -34,6 +34,8 @@ type options struct {
 
 	reportFile string
 	jsonFile   string
+	hdrFile    string
+	vegetaFile string
 	markdown   bool
 	checks     []string
 	targets    bool
@@ -142,13 +144,14 @@ func Command() *cobra.Command {
 	f.Var(&o.rates, "rate", "requests a second for each client; several, 100,200,400, are a sweep (default the scenario's)")
 	f.Var(&o.duration, "duration", "how long it runs; fault windows stay where they are (default the scenario's)")
 	f.Uint64Var(&o.seed, "seed", 1, "what the draws of faults and arrivals follow from")
-	f.StringSliceVar(&o.clients, "clients", []string{"bare", "naive", "redoubt"}, "who calls; the others are compared with the first")
+	f.StringSliceVar(&o.clients, "clients", []string{"bare", "naive", "redoubt"}, "who calls, `NAMES`; the others are compared with the first")
 	f.StringArrayVar(&o.targetFiles, "target", nil, "take the layers of the client redoubt from a stack `FILE`; several are compared")
 	f.BoolVar(&o.inject, "inject", false, "put the scenario's faults before URL")
 	f.BoolVar(&o.mine, "i-own-this-target", false, "URL may be on another machine")
 	f.Var(&o.maxRate, "max-rate", "the highest rate for a URL")
-	o.files(f)
-	f.StringArrayVar(&o.checks, "check", nil, "exit with 1 unless this holds, such as 'recovery <= 2s'; repeatable")
+	o.files(f, "redoubt-report.html")
+	f.StringVar(&o.vegetaFile, "vegeta", "", "write every request to `FILE` as vegeta report, plot and encode read it")
+	f.StringArrayVar(&o.checks, "check", nil, "exit with 1 unless `DEMAND` holds, such as 'recovery <= 2s'; repeatable")
 	f.BoolVar(&o.targets, "targets", false, "check the scenario's own targets too")
 	f.Var(&o.shard, "shard", "make every n-th request only, beginning with the i-th; see redoubt report merge")
 	f.Var(&o.startAt, "start-at", "when to begin: the same for all shards, on clocks that agree")
@@ -166,10 +169,12 @@ func Command() *cobra.Command {
 	return cmd
 }
 
-// files adds the flags for what is written.
-func (o *options) files(f *pflag.FlagSet) {
-	f.StringVar(&o.reportFile, "report", "redoubt-report.html", "write the page with plots to `FILE`; \"\" for none")
+// files adds the flags for what is written. page is where the page goes unless
+// told otherwise.
+func (o *options) files(f *pflag.FlagSet, page string) {
+	f.StringVar(&o.reportFile, "report", page, "write the page with plots to `FILE`; \"\" for none")
 	f.StringVar(&o.jsonFile, "json", "", "write everything that was measured to `FILE`, a report a line")
+	f.StringVar(&o.hdrFile, "hdr", "", "write the latencies of each client and second to `FILE`, an HdrHistogram log")
 	f.BoolVar(&o.markdown, "markdown", false, "print a table for a pull request instead of the summary")
 }
 
@@ -185,12 +190,13 @@ func metrics() string {
 	var b strings.Builder
 	column := 0
 	for i, m := range engine.Metrics() {
-		if i > 0 {
+		switch {
+		case i == 0:
+		case column > 60:
+			b.WriteString(",\n  ")
+			column = 0
+		default:
 			b.WriteString(", ")
-			if column > 60 {
-				b.WriteString("\n  ")
-				column = 0
-			}
 		}
 		n, _ := b.WriteString(m.Name)
 		column += n + 2
@@ -269,7 +275,9 @@ func (o *options) together(p *plan) error {
 
 // writable reports which file can't be written.
 func (o *options) writable() error {
-	for _, f := range []struct{ flag, file string }{{"report", o.reportFile}, {"json", o.jsonFile}} {
+	for _, f := range []struct{ flag, file string }{
+		{"report", o.reportFile}, {"json", o.jsonFile}, {"hdr", o.hdrFile}, {"vegeta", o.vegetaFile},
+	} {
 		if f.file == "" {
 			continue
 		}

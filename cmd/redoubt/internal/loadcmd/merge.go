@@ -63,7 +63,7 @@ func mergeCommand() *cobra.Command {
 			return r.write()
 		},
 	}
-	o.files(cmd.Flags())
+	o.files(cmd.Flags(), "redoubt-report.html")
 	return cmd
 }
 

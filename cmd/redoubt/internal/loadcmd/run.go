@@ -25,6 +25,7 @@ type runner struct {
 	plan           *plan
 	stdout, stderr io.Writer
 	reports        []*engine.Report
+	samples        *engine.VegetaLog // nil if nobody asked for them
 }
 
 // run runs the scenarios, shows each as it ends, and writes the files. An
@@ -35,6 +36,15 @@ func (r *runner) run(ctx context.Context) error {
 	}
 	r.explain()
 	var errs []error
+	finish := func() error { return nil }
+	if r.vegetaFile != "" {
+		f, err := create(r.vegetaFile)
+		if err != nil {
+			return err
+		}
+		r.samples = engine.NewVegetaLog(f)
+		finish = func() error { return f.finish(r.samples.Flush()) }
+	}
 	for _, s := range r.plan.scenarios {
 		if ctx.Err() != nil {
 			break
@@ -44,7 +54,7 @@ func (r *runner) run(ctx context.Context) error {
 			break
 		}
 	}
-	errs = append(errs, r.write(), r.verdicts())
+	errs = append(errs, finish(), r.write(), r.verdicts())
 	if ctx.Err() != nil {
 		return errors.Join(append([]error{context.Cause(ctx)}, errs...)...)
 	}
@@ -93,19 +103,26 @@ const crowd = 3000
 // one runs a scenario and shows what came of it.
 func (r *runner) one(ctx context.Context, s *scenario.Scenario) error {
 	comparison := engine.Comparison{
-		Scenario: s,
-		Seed:     r.seed,
-		Clients:  r.plan.clients,
-		Begin:    time.Time(r.startAt),
-		Shard:    max(r.shard.number-1, 0),
-		Shards:   r.shard.of,
-		OneByOne: r.url != "" || s.Rate*float64(len(r.plan.clients)) > crowd,
+		Scenario:   s,
+		Seed:       r.seed,
+		Clients:    r.plan.clients,
+		Begin:      time.Time(r.startAt),
+		Shard:      max(r.shard.number-1, 0),
+		Shards:     r.shard.of,
+		Histograms: r.hdrFile != "",
+		OneByOne:   r.url != "" || s.Rate*float64(len(r.plan.clients)) > crowd,
 		Dependency: func() (engine.Dependency, error) {
 			if r.url != "" {
 				return engine.Remote(r.url, s, r.seed, r.inject)
 			}
 			return engine.Loopback(s, r.seed)
 		},
+	}
+	if r.samples != nil {
+		if len(r.plan.scenarios) > 1 {
+			r.samples.Prefix = fmt.Sprintf("%s@%g/", s.Name, s.Rate)
+		}
+		comparison.Sample = r.samples.Add
 	}
 	end := func() {}
 	if !r.quiet {
@@ -181,6 +198,9 @@ func (r *runner) write() error {
 			return nil
 		}))
 	}
+	if r.hdrFile != "" {
+		errs = append(errs, save(r.hdrFile, func(w io.Writer) error { return engine.WriteHDR(w, r.reports...) }))
+	}
 	if r.reportFile != "" {
 		err := save(r.reportFile, func(w io.Writer) error { return report.HTML(w, r.reports...) })
 		if err == nil && !r.markdown {
@@ -193,25 +213,44 @@ func (r *runner) write() error {
 
 // save writes a file so that there is either all of it or what was there before.
 // What is no regular file, such as /dev/stdout, is written to.
-func save(name string, write func(io.Writer) error) (err error) {
-	file, rename := name, false
-	if info, statErr := os.Stat(name); statErr != nil || info.Mode().IsRegular() {
-		file, rename = name+".tmp", true
-	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+func save(name string, write func(io.Writer) error) error {
+	f, err := create(name)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil && rename {
-			_ = os.Remove(file)
-		}
-	}()
-	if err := errors.Join(write(f), f.Close()); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	return f.finish(write(f))
+}
+
+// An output is a file that is being written.
+type output struct {
+	*os.File
+
+	name   string
+	rename bool
+}
+
+func create(name string) (*output, error) {
+	o := &output{name: name}
+	file := name
+	if info, err := os.Stat(name); err != nil || info.Mode().IsRegular() {
+		file, o.rename = name+".tmp", true
 	}
-	if rename {
-		return os.Rename(file, name)
+	var err error
+	o.File, err = os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	return o, err
+}
+
+// finish ends the writing, of which err came, and gives the file its name.
+func (o *output) finish(err error) error {
+	err = errors.Join(err, o.Close())
+	switch {
+	case err != nil && o.rename:
+		_ = os.Remove(o.Name())
+	case o.rename:
+		err = os.Rename(o.Name(), o.name)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", o.name, err)
 	}
 	return nil
 }

@@ -202,12 +202,14 @@ type Comparison struct {
 	// dependency that they share.
 	OneByOne bool
 
-	// Begin, Shard, Shards, MaxInFlight and Progress are as in Config.
-	// Progress is told by several goroutines unless OneByOne.
+	// Begin, Shard, Shards, MaxInFlight, Histograms, Progress and Sample are
+	// as in Config. Progress is told by several goroutines unless OneByOne.
 	Begin         time.Time
 	Shard, Shards int
 	MaxInFlight   int
+	Histograms    bool
 	Progress      func(Progress)
+	Sample        func(Sample)
 }
 
 // lead is how long before the first request a run is set up.
@@ -238,7 +240,9 @@ func Compare(ctx context.Context, c Comparison) (*Report, error) {
 			Shard:       c.Shard,
 			Shards:      c.Shards,
 			MaxInFlight: c.MaxInFlight,
+			Histograms:  c.Histograms,
 			Progress:    c.Progress,
+			Sample:      c.Sample,
 		})
 	}
 	if c.OneByOne {

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,7 +50,8 @@ type recorder struct {
 	connections, written   int64
 	goroutines             int64
 	cpu                    time.Duration
-	shard                  bool // its latencies are to be merged
+	open                   bool // it has no end known beforehand
+	keep                   bool // the histograms of intervals are part of the result
 }
 
 // A cell is a stretch of time.
@@ -90,15 +93,23 @@ func newRecorder(s *scenario.Scenario, begun time.Time) *recorder {
 		after:    newScope(),
 		lag:      newHistogram(3),
 	}
-	r.cells = make([]cell, count(s.Duration, r.cell))
+	if len(s.Windows) == 0 { // all of the run is the fault
+		r.fault = r.run
+	}
+	r.allocate()
+	return r
+}
+
+// allocate makes empty cells.
+func (r *recorder) allocate() {
+	r.cells = make([]cell, count(r.scenario.Duration, r.cell))
 	for i := range r.cells {
 		r.cells[i].outcomes = map[Outcome]int64{}
 	}
-	r.latencies = make([]latency, count(s.Duration, r.coarse))
+	r.latencies = make([]latency, count(r.scenario.Duration, r.coarse))
 	for i := range r.latencies {
 		r.latencies[i] = latency{newHistogram(2), newHistogram(2)}
 	}
-	return r
 }
 
 // fit returns the shortest multiple of least that makes no more than most cells.
@@ -114,20 +125,58 @@ func (r *recorder) now() time.Duration { return time.Since(r.begun) }
 
 // at returns the cell of t; what is late counts for the last.
 func (r *recorder) at(t time.Duration) *cell {
+	r.grow(t)
 	return &r.cells[min(max(int(t/r.cell), 0), len(r.cells)-1)]
 }
 
 // scopes calls f for the scopes that t is in.
 func (r *recorder) scopes(t time.Duration, f func(*scope)) {
+	r.grow(t)
 	if t < r.scenario.Duration {
 		f(r.run)
 	}
 	switch {
-	case t >= r.scenario.Duration:
+	case t >= r.scenario.Duration, r.fault == r.run:
 	case r.scenario.InWindow(t):
 		f(r.fault)
 	case r.scenario.InAftermath(t):
 		f(r.after)
+	}
+}
+
+// grow makes room for t, if the record is open: for twice the time, in cells that
+// are longer rather than more once there are enough of them.
+func (r *recorder) grow(t time.Duration) {
+	for r.open && t >= r.scenario.Duration {
+		s := r.scenario.WithDuration(2 * r.scenario.Duration)
+		cellWas, coarseWas := r.cell, r.coarse
+		cells, latencies := r.cells, r.latencies
+		r.scenario, r.cell, r.coarse = s, fit(s.Duration, minCell, maxCells), fit(s.Duration, minLatency, maxLatencies)
+		r.allocate()
+		for i := range cells {
+			r.cells[int(time.Duration(i)*cellWas/r.cell)].add(&cells[i])
+		}
+		for i, l := range latencies {
+			into := r.latencies[int(time.Duration(i)*coarseWas/r.coarse)]
+			into.all.Merge(l.all.Histogram)
+			into.failures.Merge(l.failures.Histogram)
+		}
+	}
+}
+
+// add adds the cell that comes next.
+func (c *cell) add(o *cell) {
+	c.offered += o.offered
+	c.useful += o.useful
+	c.attempts += o.attempts
+	c.arrivals += o.arrivals
+	c.abandoned += o.abandoned
+	c.inFlight = max(c.inFlight, o.inFlight)
+	c.shortCircuits += o.shortCircuits
+	c.probes += o.probes
+	addMap(c.outcomes, o.outcomes)
+	if o.budgeted {
+		c.budget, c.budgeted = o.budget, true
 	}
 }
 
@@ -311,6 +360,10 @@ func (r *recorder) goroutinesSeen(n int) {
 func (r *recorder) result(c Client, counts faults.Counts) *Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.locked(c, counts)
+}
+
+func (r *recorder) locked(c Client, counts faults.Counts) *Result {
 	fault, after := r.spans()
 	result := &Result{
 		Client:            c.Name,
@@ -388,7 +441,9 @@ func (r *recorder) spans() (fault, after time.Duration) {
 }
 
 func (s *scope) sum(span time.Duration) *Summary {
-	sum := s.summary
+	sum := s.summary // and then none of what goes on being written to
+	sum.Outcomes, sum.Retries, sum.RetriesDenied = maps.Clone(sum.Outcomes), maps.Clone(sum.Retries), maps.Clone(sum.RetriesDenied)
+	sum.AttemptsPerRequest = slices.Clone(sum.AttemptsPerRequest)
 	sum.Seconds = span.Seconds()
 	sum.divide()
 	sum.Latency = s.all.quantiles()
@@ -519,7 +574,7 @@ func (r *recorder) columns() Cells {
 func (r *recorder) quantiles() Latencies {
 	l := Latencies{CellMS: ms(r.coarse)}
 	for _, c := range r.latencies {
-		if r.shard {
+		if r.keep {
 			l.All = append(l.All, c.all.encode())
 			l.Failures = append(l.Failures, c.failures.encode())
 		}

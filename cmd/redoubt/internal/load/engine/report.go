@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/redoubt-go/redoubt/redoubttest/faults"
@@ -20,16 +21,8 @@ func NewReport(s *scenario.Scenario, seed uint64, virtual bool, started time.Tim
 		Started:  started,
 		Clients:  results,
 	}
-	if busiest := busiest(results); !virtual && busiest > 0.7*ms(s.Duration)*float64(runtime.GOMAXPROCS(0)) {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("this process used %.1f cores, most of what it may: what was measured is also this machine", busiest/ms(s.Duration)))
-	}
+	r.Warnings = doubts(results, virtual, s.Duration)
 	for _, c := range results {
-		if c.Generator.LagP99MS > maxLagMS {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: requests were started late, p99 %.1f ms: this machine can't keep up", c.Client, c.Generator.LagP99MS))
-		}
-		if c.Generator.Dropped > 0 {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %d requests were not started at all: too many were under way", c.Client, c.Generator.Dropped))
-		}
 		if c.SlowMadeFailures > 0 && c.Run.Outcomes[AttemptTimeout] > 0 {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: the attempt timeout cut off %d attempts; what the dependency would have answered late became failures", c.Client, c.SlowMadeFailures))
 		}
@@ -37,9 +30,38 @@ func NewReport(s *scenario.Scenario, seed uint64, virtual bool, started time.Tim
 	return r
 }
 
-// maxLagMS is how late, at the 99th percentile, requests may be started before
-// the report warns.
-const maxLagMS = 5
+const (
+	// maxLagMS is how late, at the 99th percentile, requests may be started
+	// before the report warns.
+	maxLagMS = 5
+
+	// maxCores is how much of a core the process may use before the report
+	// warns: from there on requests wait for one another.
+	maxCores = 0.7
+)
+
+// doubts returns what casts doubt on the numbers.
+func doubts(results []*Result, virtual bool, duration time.Duration) []string {
+	var all, late, dropped []string
+	for _, c := range results {
+		if lag := c.Generator.LagP99MS; lag > maxLagMS {
+			late = append(late, fmt.Sprintf("%s %.1f ms", c.Client, lag))
+		}
+		if n := c.Generator.Dropped; n > 0 {
+			dropped = append(dropped, fmt.Sprintf("%s %d", c.Client, n))
+		}
+	}
+	if len(late) > 0 {
+		all = append(all, fmt.Sprintf("this machine can't keep up: requests were started late (p99: %s; more than %d ms is too much)", strings.Join(late, ", "), maxLagMS))
+	}
+	if len(dropped) > 0 {
+		all = append(all, fmt.Sprintf("requests were not started at all, since too many were under way (%s)", strings.Join(dropped, ", ")))
+	}
+	if cores := busiest(results) / ms(duration); !virtual && cores > maxCores {
+		all = append(all, fmt.Sprintf("this process used %.1f of %d cores: what was measured is also the generator", cores, runtime.GOMAXPROCS(0)))
+	}
+	return all
+}
 
 // busiest returns the most CPU time, in ms, that the process used during a run.
 func busiest(results []*Result) float64 {

@@ -197,7 +197,7 @@ type Latencies struct {
 	FailureP99 []*float64 `json:"failure_p99_ms"`
 
 	// All and Failures are the histograms behind these, as in
-	// Result.Histograms. Only shards have them, to be merged.
+	// Result.Histograms. Shards have them, to be merged, and runs with --hdr.
 	All      []string `json:"all,omitempty"`
 	Failures []string `json:"failures,omitempty"`
 }

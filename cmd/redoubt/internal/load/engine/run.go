@@ -64,8 +64,16 @@ type Config struct {
 	// MaxInFlight bounds the calls under way. Zero means DefaultMaxInFlight.
 	MaxInFlight int
 
+	// Histograms keeps the histograms of all intervals, for WriteHDR and Merge.
+	// A shard has them anyway.
+	Histograms bool
+
 	// Progress, if not nil, is told from time to time how far the run is.
 	Progress func(Progress)
+
+	// Sample, if not nil, is told of every request that has ended, by
+	// several goroutines at the same time.
+	Sample func(Sample)
 }
 
 // Progress is how far a run is.
@@ -87,12 +95,12 @@ func Run(ctx context.Context, config Config) (*Result, error) {
 		begin = time.Now()
 	}
 	r := newRecorder(config.Scenario, begin)
-	r.shard = config.Shards > 1
+	r.keep = config.Histograms || config.Shards > 1
 	if err := config.Dependency.Start(begin, r.observe); err != nil {
 		return nil, err
 	}
 	caller := config.Client.New(Setting{
-		Base:     &attempts{base: config.Dependency.Transport(config.Client.IdleConnTimeout), recorder: r},
+		Base:     &attempts{config.Dependency.Transport(config.Client.IdleConnTimeout)},
 		Scenario: config.Scenario,
 		Seed:     config.Seed,
 		Observer: r,
@@ -102,7 +110,7 @@ func Run(ctx context.Context, config Config) (*Result, error) {
 		config:   config,
 		recorder: r,
 		client:   &http.Client{Transport: caller.Transport},
-		slots:    make(chan struct{}, orDefault(config.MaxInFlight, DefaultMaxInFlight)),
+		jobs:     make(chan job),
 	}
 	var err error
 	if g.url, err = url.Parse(config.Dependency.URL()); err != nil {
@@ -140,12 +148,23 @@ type generator struct {
 	url      *url.URL
 	recorder *recorder
 	client   *http.Client
-	slots    chan struct{}
-	calls    sync.WaitGroup
+	timer    *time.Timer
+	jobs     chan job // to idle workers
+	workers  sync.WaitGroup
+	working  int // how many there are
+	started  uint64
+}
+
+// A job is a request to be made.
+type job struct {
+	n   int // its number in the schedule
+	seq uint64
+	due time.Duration
 }
 
 func (g *generator) run(ctx context.Context) {
-	defer g.calls.Wait()
+	defer g.workers.Wait()
+	defer close(g.jobs)
 	shards := max(g.config.Shards, 1)
 	var told time.Duration
 	for n, due := range g.config.Scenario.Schedule(g.config.Seed) {
@@ -156,13 +175,9 @@ func (g *generator) run(ctx context.Context) {
 			return
 		}
 		g.recorder.offer(due)
-		select {
-		case g.slots <- struct{}{}:
-			g.calls.Go(func() {
-				defer func() { <-g.slots }()
-				g.call(ctx, n, due)
-			})
-		default:
+		if g.start(ctx, job{n, g.started, due}) {
+			g.started++
+		} else {
 			g.recorder.drop(due)
 		}
 		if due-told >= minCell {
@@ -173,6 +188,27 @@ func (g *generator) run(ctx context.Context) {
 	_ = g.await(ctx, g.config.Scenario.Duration)
 }
 
+// start hands a job to a worker, and reports whether there is one. Workers are
+// kept for their stacks, which a new goroutine would have to grow again.
+func (g *generator) start(ctx context.Context, first job) bool {
+	select {
+	case g.jobs <- first:
+		return true
+	default:
+	}
+	if g.working == orDefault(g.config.MaxInFlight, DefaultMaxInFlight) {
+		return false
+	}
+	g.working++
+	g.workers.Go(func() {
+		g.call(ctx, first)
+		for j := range g.jobs {
+			g.call(ctx, j)
+		}
+	})
+	return true
+}
+
 // await waits until a request is due, and reports whether it still is to be
 // made.
 func (g *generator) await(ctx context.Context, due time.Duration) bool {
@@ -180,10 +216,13 @@ func (g *generator) await(ctx context.Context, due time.Duration) bool {
 	if wait <= 0 {
 		return ctx.Err() == nil
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
+	if g.timer == nil {
+		g.timer = time.NewTimer(wait)
+	} else {
+		g.timer.Reset(wait)
+	}
 	select {
-	case <-timer.C:
+	case <-g.timer.C:
 		return ctx.Err() == nil
 	case <-ctx.Done():
 		return false
@@ -221,7 +260,12 @@ func (r *recorder) progress(at time.Duration) Progress {
 
 // A call is one request.
 type call struct {
+	recorder     *recorder
 	due, started time.Duration
+	left         func() bool // reports whether the caller has left
+
+	status  int   // of the answer; 0 without one
+	bytesIn int64 // of its body
 
 	mu        sync.Mutex
 	attempts  int64
@@ -234,13 +278,14 @@ type callKey struct{}
 
 const body = "a body that can be sent again"
 
-func (g *generator) call(parent context.Context, n int, due time.Duration) {
-	s := g.config.Scenario
-	c := &call{due: due, started: g.recorder.now()}
+func (g *generator) call(parent context.Context, j job) {
+	s, due := g.config.Scenario, j.due
+	c := &call{recorder: g.recorder, due: due, started: g.recorder.now()}
 	g.recorder.start(due, c.started-due)
 	ctx, cancel := context.WithTimeoutCause(context.WithValue(parent, callKey{}, c), s.Patience, errPatience)
 	defer cancel()
-	outcome := g.send(ctx, n)
+	c.left = func() bool { return ctx.Err() != nil }
+	outcome := g.send(ctx, c, j.n)
 	ended := g.recorder.now()
 	switch {
 	case outcome != Useful && parent.Err() != nil:
@@ -249,16 +294,38 @@ func (g *generator) call(parent context.Context, n int, due time.Duration) {
 		outcome = Late
 	}
 	g.recorder.end(c, outcome, ended)
+	if g.config.Sample != nil {
+		g.config.Sample(g.sample(c, j.seq, outcome, ended))
+	}
+}
+
+// sample says what became of a call.
+func (g *generator) sample(c *call, seq uint64, outcome Outcome, ended time.Duration) Sample {
+	s := Sample{
+		Client:  g.config.Client.Name,
+		Seq:     seq,
+		Due:     g.recorder.begun.Add(c.due),
+		Latency: ended - c.due,
+		Outcome: outcome,
+		Status:  c.status,
+		BytesIn: c.bytesIn,
+		Method:  g.config.Scenario.Method,
+		URL:     g.url.Redacted(),
+	}
+	if hasBody(s.Method) {
+		s.BytesOut = int64(len(body))
+	}
+	return s
 }
 
 // errPatience ends a caller's context.
 var errPatience = errors.New("engine: caller has left")
 
 // send makes the request and reads the answer to its end.
-func (g *generator) send(ctx context.Context, n int) Outcome {
+func (g *generator) send(ctx context.Context, c *call, n int) Outcome {
 	s := g.config.Scenario
 	req := (&http.Request{Method: s.Method, URL: g.url, Header: make(http.Header, 2)}).WithContext(ctx)
-	if s.Method == http.MethodPost || s.Method == http.MethodPut || s.Method == http.MethodPatch {
+	if hasBody(s.Method) {
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 		req.Body, _ = req.GetBody()
 		req.ContentLength = int64(len(body))
@@ -270,14 +337,19 @@ func (g *generator) send(ctx context.Context, n int) Outcome {
 	}
 	resp, err := g.client.Do(req)
 	if err != nil {
-		return outcomeOf(ctx, err)
+		return OutcomeOf(ctx, err)
 	}
-	_, err = io.Copy(io.Discard, resp.Body)
+	c.status = resp.StatusCode
+	c.bytesIn, err = io.Copy(io.Discard, resp.Body)
 	_ = resp.Body.Close()
 	if err != nil {
-		return outcomeOf(ctx, err)
+		return OutcomeOf(ctx, err)
 	}
 	return outcomeOfStatus(resp.StatusCode)
+}
+
+func hasBody(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
 func outcomeOfStatus(status int) Outcome {
@@ -293,8 +365,8 @@ func outcomeOfStatus(status int) Outcome {
 	}
 }
 
-// outcomeOf says what an error means. ctx is the caller's.
-func outcomeOf(ctx context.Context, err error) Outcome {
+// OutcomeOf says what an error of a request means. ctx is the caller's.
+func OutcomeOf(ctx context.Context, err error) Outcome {
 	var says interface{ Timeout() bool }
 	switch {
 	case errors.Is(err, breaker.ErrOpen):
@@ -327,10 +399,7 @@ func as[E error](err error) bool {
 
 // attempts is where the client's attempts are counted, on their way to the
 // dependency.
-type attempts struct {
-	base     http.RoundTripper
-	recorder *recorder
-}
+type attempts struct{ base http.RoundTripper }
 
 // CloseIdleConnections passes on to the base.
 func (a *attempts) CloseIdleConnections() {
@@ -345,13 +414,13 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return a.base.RoundTrip(req)
 	}
-	a.recorder.attempt(c.begin())
+	c.recorder.attempt(c.begin())
 	resp, err := a.base.RoundTrip(req)
 	if err != nil {
-		outcome := outcomeOf(context.Background(), err)
-		if req.Context().Err() != nil && !errors.Is(context.Cause(req.Context()), errPatience) {
+		outcome := OutcomeOf(context.Background(), err)
+		if req.Context().Err() != nil && !c.left() {
 			outcome = AttemptTimeout
-			a.recorder.timedOut()
+			c.recorder.timedOut()
 		}
 		c.end(outcome, time.Time{})
 		return nil, err
@@ -361,7 +430,9 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 		notBefore = time.Now().Add(time.Duration(after) * time.Second)
 	}
 	c.end(outcomeOfStatus(resp.StatusCode), notBefore)
-	resp.Body = &watchedBody{resp.Body, c}
+	if resp.StatusCode != http.StatusSwitchingProtocols { // whose body is also written to
+		resp.Body = &watchedBody{resp.Body, c}
+	}
 	return resp, nil
 }
 
@@ -394,7 +465,7 @@ type watchedBody struct {
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		b.call.end(outcomeOf(context.Background(), err), time.Time{})
+		b.call.end(OutcomeOf(context.Background(), err), time.Time{})
 	}
 	return n, err
 }

@@ -57,9 +57,9 @@ func (f *finder) recovery() {
 	switch {
 	case client.Never() && base.Never(), client.RecoveryMS == nil && !client.Never():
 	case client.Never() && base.RecoveryMS != nil:
-		f.costf("never recovered after the fault, where %s took %s", base.Client, millis(*base.RecoveryMS))
+		f.costf("never recovered, where %s took %s", base.Client, millis(*base.RecoveryMS))
 	case base.Never():
-		f.gainf("recovered %s after the fault, where %s never did", millis(*client.RecoveryMS), base.Client)
+		f.gainf("recovered in %s, where %s never did", millis(*client.RecoveryMS), base.Client)
 	case base.RecoveryMS == nil:
 	case *client.RecoveryMS > *base.RecoveryMS+chance:
 		f.costf("recovered %s later", millis(*client.RecoveryMS-*base.RecoveryMS))
@@ -97,11 +97,11 @@ func (f *finder) load() {
 	if base.Run.Arrivals > 0 {
 		switch extra := extraLoad(client, base); {
 		case extra >= 1.5:
-			f.costf("%.2f times the load on the dependency", extra)
+			f.costf("%.2f times the load", extra)
 		case extra >= 1+chance:
-			f.costf("%.0f %% more load on the dependency", 100*(extra-1))
+			f.costf("%.0f %% more load", 100*(extra-1))
 		case extra <= 1-chance:
-			f.gainf("%.0f %% less load on the dependency", 100*(1-extra))
+			f.gainf("%.0f %% less load", 100*(1-extra))
 		}
 	}
 	const few = 10 // calls
@@ -145,15 +145,15 @@ func (f *finder) speed() {
 // side names effects that only a client with layers has.
 func (f *finder) side() {
 	c := f.client
+	if n := c.SlowMadeFailures; n > 0 {
+		f.costf("the attempt timeout made failures of %d slow answers", n)
+	}
 	if n := c.Breaker.GoodRefused; n > 0 {
 		text := fmt.Sprintf("%d good calls refused", n)
 		if c.Breaker.TimeToCloseMS != nil {
 			text += fmt.Sprintf(" until the breaker closed, %s after the fault", millis(*c.Breaker.TimeToCloseMS))
 		}
 		f.costf("%s", text)
-	}
-	if n := c.SlowMadeFailures; n > 0 {
-		f.costf("the attempt timeout cut off %d slow answers", n)
 	}
 	if helped, wasted := c.Run.RetriesHelped, c.Run.RetriesWasted; helped+wasted > 0 {
 		if helped > wasted {

@@ -34,7 +34,7 @@ func Markdown(w io.Writer, r *engine.Report) error {
 	b.WriteByte('\n')
 	for _, c := range compared(r) {
 		for _, gain := range []bool{true, false} {
-			fmt.Fprintf(&b, "- **%s%s** %s\n", escaped(c.Client), strings.TrimSuffix(verb(gain), " "), escaped(sentence(r, c.Client, gain)))
+			fmt.Fprintf(&b, "- **%s%s** %s\n", escaped(c.Client), strings.TrimSuffix(verb(gain), " "), escaped(sentence(r, c.Client, gain, maxFindings)))
 		}
 	}
 	for _, v := range r.Checks {

@@ -17,7 +17,10 @@ import (
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/load/scenario"
 )
 
-var update = flag.Bool("update", false, "rewrite testdata, the run in virtual time included")
+var (
+	update = flag.Bool("update", false, "rewrite what is shown in testdata")
+	rerun  = flag.Bool("record", false, "rewrite the run in virtual time in testdata, which differs by the breaker's jitter")
+)
 
 const fixture = "testdata/09-overload-trigger.json"
 
@@ -26,7 +29,7 @@ var recorded sync.Once
 // fixed returns the report of a run in virtual time, as it once was.
 func fixed(t *testing.T) *engine.Report {
 	t.Helper()
-	if *update {
+	if *rerun {
 		recorded.Do(func() { record(t) })
 	}
 	text, err := os.ReadFile(fixture)

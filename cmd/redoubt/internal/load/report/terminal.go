@@ -26,10 +26,12 @@ func Terminal(w io.Writer, r *engine.Report) error {
 	b.WriteByte('\n')
 	for _, c := range compared(r) {
 		for _, gain := range []bool{true, false} {
-			paragraph(&b, c.Client+verb(gain)+sentence(r, c.Client, gain))
+			if text := sentence(r, c.Client, gain, maxShort); text != nothing || gain == (sentence(r, c.Client, !gain, 1) == nothing) {
+				paragraph(&b, c.Client+verb(gain)+text)
+			}
 		}
 	}
-	paragraph(&b, definitions(r))
+	fmt.Fprintf(&b, "useful: right within %s s of the intended start; amplification: arrivals / requests\n", number(r.Scenario.UsefulMS/1000))
 	_, err := w.Write(b.Bytes())
 	return err
 }
@@ -57,18 +59,24 @@ func verb(gain bool) string {
 	return " costs: "
 }
 
-// maxFindings is how many gains, and how many costs, the summary has.
-const maxFindings = 3
+// How many gains, and how many costs, of a client are told: on a terminal, and
+// elsewhere.
+const (
+	maxShort    = 2
+	maxFindings = 3
+)
 
-func sentence(r *engine.Report, client string, gain bool) string {
+const nothing = "nothing that shows"
+
+func sentence(r *engine.Report, client string, gain bool, most int) string {
 	var texts []string
 	for _, f := range Findings(r) {
-		if f.Client == client && f.Gain == gain && len(texts) < maxFindings {
+		if f.Client == client && f.Gain == gain && len(texts) < most {
 			texts = append(texts, f.Text)
 		}
 	}
 	if len(texts) == 0 {
-		return "nothing that shows"
+		return nothing
 	}
 	return strings.Join(texts, "; ")
 }

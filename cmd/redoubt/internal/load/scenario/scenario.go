@@ -115,6 +115,9 @@ func (s *Scenario) Schedule(seed uint64) func(yield func(n int, at time.Duration
 				distance := 1 / s.RateAt(at)
 				at += time.Duration(faults.Draw(seed, arrivals, uint64(n)) * float64(min(time.Millisecond, seconds(distance/10))))
 				next += distance
+				if at >= s.Duration { // sums of distances are not exact
+					return
+				}
 			}
 			if !yield(n, at) {
 				return
