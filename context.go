@@ -35,7 +35,7 @@ func (c *hostContext) Value(key any) any {
 // request and the values of the layers. Package context finds the life behind
 // it, so that to derive from it costs no goroutine.
 type graft struct {
-	context.Context // the request's
+	context.Context //nolint:containedctx // The request's.
 
 	values   context.Context //nolint:containedctx // It is a context.
 	progress *progress       // or nil

@@ -85,7 +85,7 @@ func (p *progress) finish() bool {
 	defer p.mu.Unlock()
 	first := !p.ended
 	p.continued()
-	p.watch.end()
+	p.end()
 	return first
 }
 

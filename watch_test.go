@@ -34,7 +34,7 @@ func TestWatch_Model(t *testing.T) {
 					_ = p.lift(what)
 					due[what] = time.Time{}
 				default:
-					p.watch.end()
+					p.end()
 					ended = true
 				}
 				p.mu.Unlock()
@@ -76,7 +76,7 @@ func TestWatch_Extremes(t *testing.T) {
 			t.Errorf("ended with %v", context.Cause(ctx))
 		}
 		s.progress.reading(1)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if ctx.Err() == nil {
 			t.Error("goes on")
