@@ -28,6 +28,15 @@ func listens(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// lingers returns a call that runs for d beyond the end of its context.
+func lingers(d time.Duration, err error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		time.Sleep(d)
+		return err
+	}
+}
+
 // newTest returns a breaker that opens at the first failure, for exactly a
 // second, unless config says otherwise. It must be called in the test's bubble,
 // if the test has one.
