@@ -272,7 +272,12 @@ func TestDo_WhoGaveUp(t *testing.T) {
 		{"caller cancels before the limit", cancelAfter(time.Second, nil), 2 * limit, listens, Counts{}},
 		{"limit further out", plain, limit, listens, Counts{Failures: 1, Consecutive: 1}},
 		{"limit further out, before the caller's deadline", deadlineAfter(time.Minute), limit, listens, Counts{Failures: 1, Consecutive: 1}},
-		{"limit further out, then the caller", cancelAfter(time.Minute, nil), limit, takes(time.Hour, errDown), Counts{Failures: 1, Consecutive: 1}},
+		{"limit further out, then the caller", cancelAfter(time.Minute, nil), limit, func(ctx context.Context) error {
+			ctx.Done()
+			return takes(time.Hour, errDown)(ctx)
+		}, Counts{Failures: 1, Consecutive: 1}},
+		// Nobody asked which came first, and the limit does not know.
+		{"limit further out, then the caller, unasked", cancelAfter(time.Minute, nil), limit, takes(time.Hour, errDown), Counts{}},
 		{"the call invents a cancellation", plain, 0, func(context.Context) error { return context.Canceled }, Counts{Failures: 1, Consecutive: 1}},
 		{"limit further in", plain, 0, func(ctx context.Context) error { return limit.Do(ctx, listens) }, Counts{Failures: 1, Consecutive: 1}},
 	}
