@@ -15,7 +15,7 @@ import (
 // stack, and one of 100,000 breakers by key.
 func BenchmarkMemory(b *testing.B) {
 	for _, m := range memories {
-		b.Run("impl=redoubt/what="+m.what, func(b *testing.B) {
+		b.Run("impl="+m.impl+"/what="+m.what, func(b *testing.B) {
 			var bytes float64
 			for range b.N {
 				bytes = m.measure()
@@ -27,13 +27,16 @@ func BenchmarkMemory(b *testing.B) {
 }
 
 var memories = []struct {
+	impl    string
 	what    string
 	limit   float64 // bytes; the goals ask for less, see README.md
 	measure func() float64
 }{
-	{"idle", 2 << 10, idleBytes},
-	{"in-flight", 4 << 10, inFlightBytes},
-	{"keyed", 2 << 10, keyedBytes},
+	{"redoubt", "idle", 2 << 10, idleBytes},
+	{"redoubt", "in-flight", 3 << 10, func() float64 { return inFlightBytes(redoubtStack) }},
+	{"failsafe", "in-flight", 1 << 20, func() float64 { return inFlightBytes(failsafeStack) }},
+	{"hand", "in-flight", 1 << 20, func() float64 { return inFlightBytes(handStack) }},
+	{"redoubt", "keyed", 2 << 10, keyedBytes},
 }
 
 // TestMemory keeps what things hold from growing unnoticed.
@@ -42,7 +45,7 @@ func TestMemory(t *testing.T) {
 		t.Skip("the race detector takes memory")
 	}
 	for _, m := range memories {
-		t.Run(m.what, func(t *testing.T) {
+		t.Run(m.impl+"/"+m.what, func(t *testing.T) {
 			got := m.measure()
 			t.Logf("%.0f bytes", got)
 			if got > m.limit {
@@ -81,10 +84,12 @@ func idleBytes() float64 {
 	}) / n
 }
 
-func inFlightBytes() float64 {
+// inFlightBytes is what a call in flight holds above the bare call.
+func inFlightBytes(wrap wrapper) float64 {
 	const n = 10_000
 	bare := func(call func(context.Context) error) func(context.Context) error { return call }
-	return (callsHold(n, redoubtStack) - callsHold(n, bare)) / n
+	callsHold(n, bare) // the runtime keeps what it made of goroutines
+	return (callsHold(n, wrap) - callsHold(n, bare)) / n
 }
 
 // callsHold returns what n calls hold that have begun and not ended.

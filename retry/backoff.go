@@ -21,10 +21,10 @@ const (
 // base means base. That holds for all sequences here. The returned function is
 // safe for concurrent use; each sequence that it makes is for one call.
 func Exponential(base, limit time.Duration) func() backoff.BackOff {
-	waits := exponential(bounds(base, limit))
+	base, limit = bounds(base, limit)
 	return func() backoff.BackOff {
-		copied := waits
-		return &copied
+		waits := exponential(base, limit)
+		return &waits
 	}
 }
 
@@ -36,7 +36,7 @@ func Exponential(base, limit time.Duration) func() backoff.BackOff {
 // 2015, "Full Jitter".
 func FullJitter(base, limit time.Duration) func() backoff.BackOff {
 	base, limit = bounds(base, limit)
-	return jitter(exponential(base, limit), func(v time.Duration, random float64) time.Duration {
+	return jitter(base, limit, func(v time.Duration, random float64) time.Duration {
 		return between(base/10, v, random)
 	})
 }
@@ -46,7 +46,8 @@ func FullJitter(base, limit time.Duration) func() backoff.BackOff {
 //
 // Source: as for [FullJitter], "Equal Jitter".
 func EqualJitter(base, limit time.Duration) func() backoff.BackOff {
-	return jitter(exponential(bounds(base, limit)), func(v time.Duration, random float64) time.Duration {
+	base, limit = bounds(base, limit)
+	return jitter(base, limit, func(v time.Duration, random float64) time.Duration {
 		return between(v/2, v, random)
 	})
 }
@@ -79,17 +80,20 @@ func bounds(base, limit time.Duration) (time.Duration, time.Duration) {
 	return base, max(base, limit)
 }
 
-// exponential returns a sequence that is made once for many calls, each of which
-// takes a copy.
+// exponential returns the sequence that backoff.NewExponentialBackOff would make
+// with these options, without memory of its own.
 func exponential(base, limit time.Duration) backoff.ExponentialBackOff {
-	return *backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(base),
-		backoff.WithMaxInterval(limit),
-		backoff.WithMultiplier(2),
-		backoff.WithRandomizationFactor(0),
-		backoff.WithMaxElapsedTime(0), // attempts and deadlines are the policy's
-		backoff.WithClockProvider(noClock{}),
-	)
+	waits := backoff.ExponentialBackOff{
+		InitialInterval: base,
+		MaxInterval:     limit,
+		Multiplier:      2,
+		Stop:            backoff.Stop,
+		Clock:           noClock{},
+		// No MaxElapsedTime: attempts and deadlines are the policy's. And no
+		// RandomizationFactor.
+	}
+	waits.Reset()
+	return waits
 }
 
 // noClock is for a sequence that may take as long as it likes: it would read the
@@ -106,8 +110,8 @@ type jittered struct {
 	spread func(v time.Duration, random float64) time.Duration
 }
 
-func jitter(waits backoff.ExponentialBackOff, spread func(time.Duration, float64) time.Duration) func() backoff.BackOff {
-	return func() backoff.BackOff { return &jittered{waits, rand.Float64, spread} }
+func jitter(base, limit time.Duration, spread func(time.Duration, float64) time.Duration) func() backoff.BackOff {
+	return func() backoff.BackOff { return &jittered{exponential(base, limit), rand.Float64, spread} }
 }
 
 func (j *jittered) NextBackOff() time.Duration {
