@@ -13,8 +13,6 @@ import (
 	"github.com/redoubt-go/redoubt/timeout"
 )
 
-const cooldown = 5 * time.Second
-
 func TestTransport_Law(t *testing.T) {
 	endpoints := []string{"http://any.host", "http://mirror.test:8080/base"}
 	list := func(guard func(string) failover.Layer) *failover.Failover {
