@@ -16,7 +16,7 @@ type requestBody struct {
 
 func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && !b.closed.Load() { //nolint:errorlint // A body ends with EOF unwrapped.
+	if err != nil && err != io.EOF && !b.closed.Load() {
 		b.watch.bodyErr.CompareAndSwap(nil, &err)
 	}
 	return n, err

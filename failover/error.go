@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -127,9 +128,9 @@ func (e *Error) clean(text string) string {
 // context if that ended.
 func (e *Error) Unwrap() []error {
 	var errs []error
-	for i := len(e.Fates) - 1; i >= 0; i-- {
-		if err := e.Fates[i].Err; err != nil {
-			errs = append(errs, err)
+	for _, fate := range slices.Backward(e.Fates) {
+		if fate.Err != nil {
+			errs = append(errs, fate.Err)
 		}
 	}
 	for _, err := range []error{e.Cause, e.done} {
@@ -204,8 +205,8 @@ func (e *Error) Timeout() bool {
 	if e.done != nil {
 		return errors.Is(e.done, context.DeadlineExceeded) || timedOut(e.Cause)
 	}
-	for i := len(e.Fates) - 1; i >= 0; i-- {
-		if fate := e.Fates[i]; !fate.Refused {
+	for _, fate := range slices.Backward(e.Fates) {
+		if !fate.Refused {
 			return timedOut(fate.Err)
 		}
 	}
@@ -218,8 +219,8 @@ func (e *Error) ErrorType() string {
 	if e.done != nil {
 		return telemetry.ErrorType(e.done)
 	}
-	for i := len(e.Fates) - 1; i >= 0; i-- {
-		if fate := e.Fates[i]; !fate.Refused && fate.Err != nil {
+	for _, fate := range slices.Backward(e.Fates) {
+		if !fate.Refused && fate.Err != nil {
 			return telemetry.ErrorType(fate.Err)
 		}
 	}

@@ -54,8 +54,7 @@ func ExampleError() {
 	})
 	fmt.Println(err)
 
-	var failed *failover.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*failover.Error](err); ok {
 		fmt.Println(failed.Stop, len(failed.Fates))
 	}
 	// Output:

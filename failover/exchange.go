@@ -75,7 +75,7 @@ func (x *exchange) through(ctx context.Context) error {
 		return x.attempt(ctx)
 	}
 	x.rest = rest
-	p := newPass(x.t.Failover, ctx, x.attempt)
+	p := newPass(ctx, x.t.Failover, x.attempt)
 	p.judge = x.judge
 	return p.run()
 }

@@ -186,7 +186,7 @@ func (f *Failover) record(ctx context.Context, call func(context.Context) error)
 
 // run runs call without being its edge.
 func (f *Failover) run(ctx context.Context, call func(context.Context) error) error {
-	return newPass(f, ctx, call).run()
+	return newPass(ctx, f, call).run()
 }
 
 // Endpoints returns the names of the endpoints, in order: as configured, but

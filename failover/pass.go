@@ -22,7 +22,7 @@ type pass struct {
 	last  int  // index of the fate that is the last one asked, else 0
 }
 
-func newPass(f *Failover, ctx context.Context, call func(context.Context) error) *pass {
+func newPass(ctx context.Context, f *Failover, call func(context.Context) error) *pass {
 	return &pass{f: f, ctx: ctx, call: call, judge: f.judge}
 }
 

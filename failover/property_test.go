@@ -80,7 +80,7 @@ func TestFailover_Model(t *testing.T) {
 					}
 				}
 				wantAsked, wantStop := w.call()
-				got, err, asked := s.do(t.Context(), f)
+				got, asked, err := s.do(t.Context(), f)
 				if asked != wantAsked || (err == nil) != (wantStop == "") {
 					t.Fatalf("seed %d, step %d: asked %q, %v; want %q, %q", seed, step, asked, err, wantAsked, wantStop)
 				}
