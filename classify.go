@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/redoubt-go/redoubt/internal/roundtrip"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -171,11 +172,6 @@ var knownTexts = []struct {
 	{"http2: client conn is closed", fault{class: "connection_closed", passing: true}},
 	{"ErrCode=ENHANCE_YOUR_CALM", fault{class: "http2_enhance_your_calm", passing: true, throttled: true}},
 	{"server sent GOAWAY and closed the connection", fault{class: "http2_goaway", passing: true}},
-	{"unsupported protocol scheme", fault{class: "invalid_request", local: true}},
-	{"net/http: invalid", fault{class: "invalid_request", local: true}},
-	{"http: nil Request.", fault{class: "invalid_request", local: true}},
-	{"http: no Host in request URL", fault{class: "invalid_request", local: true}},
-	{"http: Request.", fault{class: "invalid_request", local: true}},
 }
 
 func textFault(text string) fault {
@@ -183,6 +179,9 @@ func textFault(text string) fault {
 		if strings.Contains(text, known.text) {
 			return known.fault
 		}
+	}
+	if roundtrip.Invalid(text) {
+		return fault{class: "invalid_request", local: true}
 	}
 	return fault{}
 }

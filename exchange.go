@@ -2,6 +2,7 @@ package redoubt
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 
@@ -120,7 +121,7 @@ func (x *exchange) attempt(ctx context.Context) error {
 	if x.unsafe {
 		return x.refuse()
 	}
-	x.drop()
+	whole := x.dropUnlessWhole()
 	x.remember(x.lastErr)
 	s, err := x.send(ctx)
 	if err == nil && x.expectationFailed(s.resp) {
@@ -130,6 +131,9 @@ func (x *exchange) attempt(ctx context.Context) error {
 		s, err = x.send(ctx)
 	}
 	if err != nil {
+		if whole != nil && refusedByBase(err) {
+			x.last = whole // the server's last word
+		}
 		x.lastErr = err
 		return err
 	}
@@ -147,6 +151,17 @@ func (x *exchange) attempt(ctx context.Context) error {
 		}
 	}
 	return s.status
+}
+
+// refusedByBase reports whether Base has layers of its own and they refused the
+// request.
+func refusedByBase(err error) bool {
+	failed, ok := errors.AsType[*SendError](err)
+	if !ok {
+		return false
+	}
+	var refusal interface{ Rejected() bool }
+	return errors.As(failed.Err, &refusal) && refusal.Rejected()
 }
 
 // refuse answers a layer that asks for what must not be: it gets the last
@@ -168,6 +183,18 @@ func (x *exchange) refuse() error {
 func (x *exchange) expectationFailed(resp *http.Response) bool {
 	return resp.StatusCode == http.StatusExpectationFailed && expectsContinue(x.req) &&
 		!x.unexpecting && !x.overrides.once && x.rewindable()
+}
+
+// dropUnlessWhole gives up the response that is held, but returns it if all of it
+// was read ahead, so that it takes no connection.
+func (x *exchange) dropUnlessWhole() *sending {
+	held := x.last
+	whole := held != nil && held.status != nil && held.ended
+	x.drop()
+	if !whole {
+		return nil
+	}
+	return held
 }
 
 // drop gives up the response that is held, since another attempt follows, or

@@ -465,3 +465,22 @@ func TestNewClient_BudgetPerHost(t *testing.T) {
 		}
 	})
 }
+
+// TestTransport_RefusalWithinBase: a breaker that is part of Base opens between
+// two attempts. What the server said last is the result, as if the breaker were
+// among the layers.
+func TestTransport_RefusalWithinBase(t *testing.T) {
+	unavailable := func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, "maintenance")
+	}
+	bubble(t, unavailable, func(t *testing.T, s *memhttp.Server) {
+		inner := &redoubt.Transport{Base: s.Transport, Layer: breaker.New(breaker.Config{Name: "b", Consecutive: 1})}
+		rt := &redoubt.Transport{Base: inner, Layer: retry.Policy{}}
+		resp := send(t, rt, newRequest(t.Context(), t, http.MethodGet, nil))
+		body, err := io.ReadAll(resp.Body)
+		if resp.StatusCode != http.StatusServiceUnavailable || string(body) != "maintenance" || err != nil {
+			t.Errorf("%d, %q, %v, want the server's 503", resp.StatusCode, body, err)
+		}
+	})
+}

@@ -64,7 +64,7 @@ var rooms = map[string]room{
 	"timeout":  layer(),
 	"limit":    layer(),
 	"hedge":    layer("internal/hedging"),
-	"failover": layer(),
+	"failover": layer("internal/roundtrip", "internal/hedging"),
 
 	"breaker/shared": {imports: []string{"breaker", "internal/telemetry", "internal/law", "internal/explain"}},
 
@@ -80,6 +80,7 @@ var rooms = map[string]room{
 	"internal/keyed":     {},
 	"internal/law":       {},
 	"internal/memhttp":   {},
+	"internal/roundtrip": {},
 	"internal/repo":      {},
 
 	// These hold nothing but tests.

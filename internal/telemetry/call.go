@@ -23,6 +23,7 @@ type Call struct {
 	start  time.Time
 
 	attempts int
+	endpoint string // of the next attempts; "" if there is no choice
 	stop     string
 	last     trace.SpanContext // the newest attempt's
 	lastErr  error             // the newest attempt's, once it has ended
@@ -180,8 +181,8 @@ func (c *Call) Attempt(ctx context.Context) (context.Context, *Attempt) {
 	a := &Attempt{call: c, start: time.Now()}
 	if c.scope.tracer != nil {
 		opts := c.attemptOptions
-		if c.attempts > 1 {
-			opts = internalSpan(attribute.String(keyName, c.name), attribute.Int(keyAttempt, c.attempts))
+		if c.attempts > 1 || c.endpoint != "" {
+			opts = c.furtherOptions()
 		}
 		if c.last.IsValid() {
 			opts = append(opts, trace.WithLinks(trace.Link{SpanContext: c.last}))
@@ -191,6 +192,15 @@ func (c *Call) Attempt(ctx context.Context) (context.Context, *Attempt) {
 	}
 	a.outside = callContext{Context: ctx, attemptOf: c}
 	return &a.outside, a
+}
+
+// furtherOptions are those of an attempt that is not like every first one.
+func (c *Call) furtherOptions() []trace.SpanStartOption {
+	attrs := []attribute.KeyValue{attribute.String(keyName, c.name), attribute.Int(keyAttempt, c.attempts)}
+	if c.endpoint != "" {
+		attrs = append(attrs, attribute.String(keyEndpoint, c.endpoint))
+	}
+	return internalSpan(attrs...)
 }
 
 // End ends the attempt with the function's error. ctx is the context that

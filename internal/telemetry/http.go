@@ -52,7 +52,7 @@ type sendKey struct {
 // attempt of c. The send must be ended.
 func (c *Call) Send(ctx context.Context, r Request) (context.Context, *Send) {
 	if r.ByBase {
-		ctx = &resendContext{ctx, r.Resend}
+		ctx = &resendContext{Context: ctx, resend: r.Resend, call: c}
 	}
 	if c == nil {
 		return ctx, nil
@@ -233,6 +233,7 @@ func Inject(ctx context.Context, p propagation.TextMapPropagator, carrier propag
 type resendContext struct {
 	context.Context
 	resend int
+	call   *Call // that the attempt belongs to, for Inherit; may be nil
 }
 
 type resendKey struct{}

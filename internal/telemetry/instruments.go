@@ -25,6 +25,7 @@ type instruments struct {
 	rejections      metric.Int64Counter
 	unenforced      metric.Int64Counter
 	transitions     metric.Int64Counter
+	failovers       metric.Int64Counter
 	sendDuration    metric.Float64Histogram
 	limitWait       metric.Float64Histogram
 	hedges          metric.Int64Counter
@@ -45,6 +46,7 @@ func newInstruments(meter metric.Meter) *instruments {
 	m.unenforced = int64Counter(meter, metricUnenforced, "{rejection}", "Calls that a layer in shadow mode would have refused.")
 	m.transitions = int64Counter(meter, metricTransitions, "{transition}", "State changes of circuit breakers.")
 	m.hedges = int64Counter(meter, metricHedges, "{hedge}", "Hedges, by what became of them.")
+	m.failovers = int64Counter(meter, metricFailovers, "{failover}", "Calls that went on with another endpoint, by the reason for leaving the one before.")
 	var err error
 	m.attempts, err = meter.Int64Histogram(metricAttempts, metric.WithUnit("{attempt}"),
 		metric.WithDescription("Attempts made for one logical call."),

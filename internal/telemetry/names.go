@@ -25,6 +25,11 @@ const (
 	keyGeneration   = "redoubt.breaker.generation"
 	keyLimitWait    = "redoubt.limit.wait.duration" // seconds
 
+	keyEndpoint       = "redoubt.failover.endpoint" // of an attempt; functions only
+	keyFailoverFrom   = "redoubt.failover.from"
+	keyFailoverTo     = "redoubt.failover.to"
+	keyFailoverReason = "redoubt.failover.reason" // error.type at the endpoint that was left
+
 	keyReplays         = "redoubt.http.replays"           // times that net/http sent the request again on its own
 	keyConnReused      = "redoubt.http.connection_reused" // of a replay
 	keyContinueWait    = "redoubt.http.continue.wait"     // seconds
@@ -48,6 +53,7 @@ const (
 	eventRetry      = "redoubt.retry"
 	eventTimeout    = "redoubt.timeout"
 	eventTransition = "redoubt.breaker.transition"
+	eventFailover   = "redoubt.failover"
 	eventReplay     = "redoubt.http.replay"
 	eventContinue   = "redoubt.http.continue"
 	eventLimitWait  = "redoubt.limit.wait"
@@ -74,6 +80,7 @@ const (
 	metricLimitWaiting    = "redoubt.limit.waiting"
 	metricLimitWait       = "redoubt.limit.wait.duration"
 	metricHedges          = "redoubt.hedges"
+	metricFailovers       = "redoubt.failovers"
 
 	metricSendDuration = "http.client.request.duration" // the conventions' own
 )

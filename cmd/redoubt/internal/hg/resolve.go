@@ -66,17 +66,21 @@ func (r *runner) wanted() string {
 
 // resolveStale asks the mirrors, in order, as the primary gave no answer.
 func (r *runner) resolveStale(ctx context.Context, because error) (string, error) {
-	for _, mirror := range r.remotes[:len(r.remotes)-1] {
+	nobody := func(error) bool { return false } // what a mirror says is about that mirror
+	node, err := remote.First(ctx, r.remotes[:len(r.remotes)-1], nobody, func(ctx context.Context, mirror *remote.Remote) (string, error) {
 		node, err := r.lookup(ctx, mirror)
 		if err != nil {
 			mirror.Drop(err)
-			continue
+			return "", err
 		}
 		r.report.Warn("%s does not answer (%v): %s says what %s is, and may be behind", r.Primary, remote.Verdict(because).Message, mirror.Source, r.name())
 		r.report.Edit(func(res *report.Result) { res.Stale = true })
 		return node, nil
+	})
+	if err != nil {
+		return "", because
 	}
-	return "", because
+	return node, nil
 }
 
 // unresolved is how a run ends without knowing its revision.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/bundle"
@@ -42,6 +43,7 @@ type Fetch struct {
 	Root string
 
 	bundled bool
+	round   int  // over the sources, from 0
 	last    bool // the source at hand will not be asked again, or is the only one
 }
 
@@ -60,37 +62,37 @@ func Local(err error) bool {
 // error about what is on disk is returned as it is, for the caller to repair;
 // all others are an *failure.Error.
 func (f *Fetch) Into(ctx context.Context, repo string, revision source.Revision) (string, error) {
-	for round := range max(f.Rounds, 1) {
-		again := false
-		for _, r := range f.Remotes {
-			if ctx.Err() != nil {
-				return "", context.Cause(ctx)
-			}
-			if r.Out != nil {
-				continue
-			}
-			f.last = round+1 == max(f.Rounds, 1) || f.alone(r)
-			node, err := f.from(ctx, r, repo, revision)
-			if err == nil {
-				r.State.State = "ok"
-				f.Report.Edit(func(res *report.Result) { res.Source = r.Source.String() })
-				return node, nil
-			}
-			if ctx.Err() != nil || Local(err) {
-				return "", err
-			}
-			if errors.Is(err, errTransfer) && round+1 < f.Rounds {
-				f.Report.Step("%s: gave up for now: %s", r.Source, remote.Verdict(err).Message)
-				again = true
-				continue
-			}
-			r.Drop(err)
+	for f.round = range max(f.Rounds, 1) {
+		node, err := remote.First(ctx, f.Remotes, Local, func(ctx context.Context, r *remote.Remote) (string, error) {
+			return f.ask(ctx, r, repo, revision)
+		})
+		if !errors.Is(err, remote.ErrNone) {
+			return node, err
 		}
-		if !again {
+		if !slices.ContainsFunc(f.Remotes, func(r *remote.Remote) bool { return r.Out == nil }) {
 			break
 		}
 	}
 	return "", f.Failure(revision)
+}
+
+// ask brings revision from one source, which is out if it can't, unless what
+// broke off may do better in another round.
+func (f *Fetch) ask(ctx context.Context, r *remote.Remote, repo string, revision source.Revision) (string, error) {
+	final := f.round+1 == max(f.Rounds, 1)
+	f.last = final || f.alone(r)
+	node, err := f.from(ctx, r, repo, revision)
+	switch {
+	case err == nil:
+		r.State.State = "ok"
+		f.Report.Edit(func(res *report.Result) { res.Source = r.Source.String() })
+	case ctx.Err() != nil || Local(err):
+	case errors.Is(err, errTransfer) && !final:
+		f.Report.Step("%s: gave up for now: %s", r.Source, remote.Verdict(err).Message)
+	default:
+		r.Drop(err)
+	}
+	return node, err
 }
 
 // errTransfer marks failures of a source that answers but breaks off.

@@ -1,0 +1,88 @@
+package failover
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// A requestBody tells whether reading it failed.
+type requestBody struct {
+	io.ReadCloser
+
+	watch  *watch
+	closed atomic.Bool
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && !b.closed.Load() {
+		b.watch.bodyErr.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+// Close closes the body, whose Reads may fail from then on.
+func (b *requestBody) Close() error {
+	b.closed.Store(true)
+	return b.ReadCloser.Close()
+}
+
+// A responseBody is the body that the caller reads. It ends the sending.
+type responseBody struct {
+	inner   io.ReadCloser
+	sending *sending
+	once    sync.Once
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.inner.Read(p)
+	if err != nil {
+		b.end(err)
+	}
+	return n, err
+}
+
+// Close closes the inner body before it ends the sending's context, to which
+// net/http would react by closing the connection.
+func (b *responseBody) Close() error {
+	err := b.inner.Close()
+	b.end(nil)
+	return err
+}
+
+func (b *responseBody) end(err error) { b.once.Do(func() { b.sending.end(err) }) }
+
+// upgraded is the body after 101 or CONNECT: the caller's own connection.
+type upgraded struct {
+	io.ReadWriteCloser
+
+	sending *sending
+}
+
+func (u upgraded) Close() error {
+	err := u.ReadWriteCloser.Close()
+	u.sending.end(nil)
+	return err
+}
+
+// halfCloser is an upgraded connection that can end its own direction alone.
+type halfCloser struct {
+	upgraded
+	closeWriter
+}
+
+type closeWriter interface{ CloseWrite() error }
+
+// newUpgraded returns body, or else what is the same but releases s on Close.
+func newUpgraded(body io.ReadCloser, s *sending) io.ReadCloser {
+	conn, ok := body.(io.ReadWriteCloser)
+	if !ok {
+		return &responseBody{inner: body, sending: s}
+	}
+	u := upgraded{conn, s}
+	if half, ok := conn.(closeWriter); ok {
+		return halfCloser{u, half}
+	}
+	return u
+}

@@ -1,0 +1,523 @@
+package failover_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/failover"
+	"github.com/redoubt-go/redoubt/internal/memhttp"
+	"github.com/redoubt-go/redoubt/retry"
+	"github.com/redoubt-go/redoubt/timeout"
+)
+
+// A site is what answers under all host names, and a network before it on which
+// hosts can be unreachable.
+type site struct {
+	server *memhttp.Server
+
+	mu       sync.Mutex
+	handlers map[string]http.HandlerFunc // by host
+	refused  map[string]error
+	got      []string
+}
+
+func newSite(t *testing.T) *site {
+	s := &site{handlers: map[string]http.HandlerFunc{}, refused: map[string]error{}}
+	s.server = memhttp.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		s.mu.Lock()
+		line := r.Method + " " + r.Host + r.RequestURI
+		if len(body) > 0 {
+			line += " " + string(body)
+		}
+		s.got = append(s.got, line)
+		handler := s.handlers[r.Host]
+		s.mu.Unlock()
+		if handler != nil {
+			handler(w, r)
+			return
+		}
+		fmt.Fprint(w, "from ", r.Host)
+	}))
+	dial := s.server.Transport.DialContext
+	s.server.Transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, _, _ := net.SplitHostPort(address)
+		s.mu.Lock()
+		err := s.refused[host]
+		s.mu.Unlock()
+		if err != nil {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+		}
+		return dial(ctx, network, address)
+	}
+	return s
+}
+
+// requests returns what the site got since it was last asked.
+func (s *site) requests() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	got := strings.Join(s.got, ", ")
+	s.got = nil
+	return got
+}
+
+func status(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(code)
+		fmt.Fprint(w, code, " of ", r.Host)
+	}
+}
+
+func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+func reset(_ http.ResponseWriter, r *http.Request) { memhttp.Reset(r) }
+
+func ab(c failover.Config) *failover.Failover {
+	c.Name, c.Endpoints = "ab", []string{"http://a.test", "http://b.test/base"}
+	return failover.New(c)
+}
+
+func request(t *testing.T, method, url, body string) *http.Request {
+	t.Helper()
+	var r io.Reader
+	if body != "" {
+		r = strings.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, url, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// trip returns the status and body, or the error.
+func trip(rt http.RoundTripper, req *http.Request) string {
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err.Error()
+	}
+	if resp.Request != req {
+		return "the response's Request is another"
+	}
+	return fmt.Sprintf("%d %s", resp.StatusCode, body)
+}
+
+func TestTransport_RoundTrip(t *testing.T) {
+	certificate := errors.New("tls: certificate has expired")
+	tests := []struct {
+		name     string
+		a, b     http.HandlerFunc
+		refused  map[string]error
+		config   failover.Config
+		change   func(*http.Request) *http.Request
+		method   string
+		body     string
+		url      string
+		want     string
+		wantSent string
+	}{
+		{name: "well", want: "200 from a.test", wantSent: "GET a.test/x?q=1"},
+		{name: "503", a: status(503), want: "200 from b.test", wantSent: "GET a.test/x?q=1, GET b.test/base/x?q=1"},
+		{name: "429", a: status(429), want: "200 from b.test", wantSent: "GET a.test/x?q=1, GET b.test/base/x?q=1"},
+		{name: "404", a: status(404), want: "404 404 of a.test", wantSent: "GET a.test/x?q=1"},
+		{name: "both", a: status(503), b: status(502), want: "502 502 of b.test", wantSent: "GET a.test/x?q=1, GET b.test/base/x?q=1"},
+		{name: "refused connection", refused: map[string]error{"a.test": syscall.ECONNREFUSED}, want: "200 from b.test", wantSent: "GET b.test/base/x?q=1"},
+		{name: "reset", a: reset, want: "200 from b.test", wantSent: "GET a.test/x?q=1, GET b.test/base/x?q=1"},
+		{
+			name: "a response and then none", a: status(503), refused: map[string]error{"b.test": syscall.ECONNREFUSED},
+			want:     "failover: ab: every endpoint failed: http://a.test: failover: status 503 Service Unavailable; http://b.test/base: dial tcp: connection refused",
+			wantSent: "GET a.test/x?q=1",
+		},
+		{
+			name: "a response, and the other refused by its guard", a: status(503), config: failover.Config{Guard: shut("http://b.test/base")},
+			want: "503 503 of a.test", wantSent: "GET a.test/x?q=1",
+		},
+		{
+			name: "a response, and no budget", a: status(503), config: failover.Config{Budget: new(countingBudget)},
+			want: "503 503 of a.test", wantSent: "GET a.test/x?q=1",
+		},
+		{
+			name: "POST", method: "POST", body: "order", a: status(503),
+			want: "503 503 of a.test", wantSent: "POST a.test/x?q=1 order",
+		},
+		{
+			name: "POST, reset", method: "POST", body: "order", a: reset,
+			want: "read pipe: read: connection reset by peer", wantSent: "POST a.test/x?q=1 order",
+		},
+		{
+			name: "POST, refused connection", method: "POST", body: "order", refused: map[string]error{"a.test": syscall.ECONNREFUSED},
+			want: "200 from b.test", wantSent: "POST b.test/base/x?q=1 order",
+		},
+		{
+			name: "POST, bad certificate", method: "POST", body: "order", refused: map[string]error{"a.test": permanent(certificate)},
+			want: "200 from b.test", wantSent: "POST b.test/base/x?q=1 order",
+		},
+		{
+			name: "POST that cannot be read again, refused connection", method: "POST", body: "order", refused: map[string]error{"a.test": syscall.ECONNREFUSED},
+			change: func(r *http.Request) *http.Request { r.GetBody = nil; return r },
+			want:   "dial tcp: connection refused",
+		},
+		{
+			name: "POST that cannot be read again, and the first is open", method: "POST", body: "order", config: failover.Config{Guard: shut("http://a.test")},
+			change: func(r *http.Request) *http.Request { r.GetBody = nil; return r },
+			want:   "200 from b.test", wantSent: "POST b.test/base/x?q=1 order",
+		},
+		{
+			name: "POST with a key", method: "POST", body: "order", a: status(503),
+			change: func(r *http.Request) *http.Request { r.Header.Set("Idempotency-Key", "1"); return r },
+			want:   "200 from b.test", wantSent: "POST a.test/x?q=1 order, POST b.test/base/x?q=1 order",
+		},
+		{
+			name: "POST declared idempotent", method: "POST", body: "order", a: status(503),
+			change: func(r *http.Request) *http.Request { return r.WithContext(redoubt.WithIdempotent(r.Context())) },
+			want:   "200 from b.test", wantSent: "POST a.test/x?q=1 order, POST b.test/base/x?q=1 order",
+		},
+		{
+			name: "PUT", method: "PUT", body: "order", a: status(503),
+			want: "200 from b.test", wantSent: "PUT a.test/x?q=1 order, PUT b.test/base/x?q=1 order",
+		},
+		{
+			name: "PUT that cannot be read again", method: "PUT", body: "order", a: status(503),
+			change: func(r *http.Request) *http.Request { r.GetBody = nil; return r },
+			want:   "503 503 of a.test", wantSent: "PUT a.test/x?q=1 order",
+		},
+		{
+			name: "GET to be sent once", a: status(503),
+			change: func(r *http.Request) *http.Request { return r.WithContext(redoubt.WithoutRetry(r.Context())) },
+			want:   "503 503 of a.test", wantSent: "GET a.test/x?q=1",
+		},
+		{
+			name: "another host", url: "http://c.test/x",
+			want: "200 from c.test", wantSent: "GET c.test/x",
+		},
+		{
+			name: "Host of its own", a: status(503),
+			change:   func(r *http.Request) *http.Request { r.Host = "virtual.test"; return r },
+			want:     "200 from virtual.test",
+			wantSent: "GET virtual.test/x?q=1",
+		},
+		{
+			name: "both open", config: failover.Config{Guard: shut("http://a.test http://b.test/base")},
+			want: "failover: ab: no endpoint takes calls: http://a.test: skipped: breaker: http://a.test is open (forced);" +
+				" http://b.test/base: skipped: breaker: http://b.test/base is open (forced)",
+		},
+		{
+			name: "invalid request", change: func(r *http.Request) *http.Request { r.Method = "GE T"; return r }, config: failover.Config{Guard: breakers},
+			want: "net/http: invalid method \"GE T\"",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t)
+				s.handlers["a.test"], s.handlers["b.test"], s.refused = tt.a, tt.b, tt.refused
+				rt := &failover.Transport{Base: s.server.Transport, Failover: ab(tt.config)}
+				url := tt.url
+				if url == "" {
+					url = "http://a.test/x?q=1"
+				}
+				req := request(t, tt.method, url, tt.body)
+				if tt.change != nil {
+					req = tt.change(req)
+				}
+				if got := trip(rt, req); got != tt.want {
+					t.Errorf("got %q, want %q", got, tt.want)
+				}
+				if got := s.requests(); got != tt.wantSent {
+					t.Errorf("sent %q, want %q", got, tt.wantSent)
+				}
+			})
+		})
+	}
+}
+
+// TestTransport_InvalidRequest: a request that is at fault says nothing about the
+// endpoints.
+func TestTransport_InvalidRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		var all []*breaker.Breaker
+		rt := &failover.Transport{Base: s.server.Transport, Failover: ab(failover.Config{Guard: func(endpoint string) failover.Layer {
+			all = append(all, newBreaker(endpoint))
+			return all[len(all)-1]
+		}})}
+		bad := request(t, "GET", "http://a.test/", "")
+		bad.Header["Bad Name"] = []string{"x"}
+		_ = trip(rt, bad)
+		broken := request(t, "PUT", "http://a.test/", "x")
+		broken.Body = io.NopCloser(io.MultiReader(strings.NewReader("x"), failing{}))
+		broken.ContentLength = -1
+		_ = trip(rt, broken)
+		for _, b := range all {
+			if b.State() != breaker.Closed {
+				t.Error("a bad request opened a circuit")
+			}
+		}
+	})
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errors.New("file vanished") }
+
+// TestTransport_GuardLimit: the limit of a guard is about the headers. What
+// exceeds it is a failure of the endpoint; a body that takes longer is not.
+func TestTransport_GuardLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.handlers["a.test"] = hang
+		s.handlers["b.test"] = func(w http.ResponseWriter, _ *http.Request) {
+			for n := range 3 {
+				fmt.Fprint(w, n)
+				_ = http.NewResponseController(w).Flush()
+				time.Sleep(time.Minute)
+			}
+		}
+		rt := &failover.Transport{Base: s.server.Transport, Failover: ab(failover.Config{Guard: func(endpoint string) failover.Layer {
+			return redoubt.Stack{newBreaker(endpoint), timeout.Limit(2 * time.Second)}
+		}})}
+		start := time.Now()
+		if got, want := trip(rt, request(t, "GET", "http://a.test/", "")), "200 012"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if took := time.Since(start); took != 2*time.Second+3*time.Minute {
+			t.Errorf("took %v, want 2s and 3m", took)
+		}
+		s.handlers["b.test"] = nil
+		for _, want := range []time.Duration{2 * time.Second, 0} { // a probe, and then none
+			start = time.Now()
+			if got := trip(rt, request(t, "GET", "http://a.test/", "")); got != "200 from b.test" || time.Since(start) != want {
+				t.Errorf("then: %q after %v, want b after %v", got, time.Since(start), want)
+			}
+		}
+	})
+}
+
+// TestTransport_ComesHome does so for HTTP, breakers and all.
+func TestTransport_ComesHome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.handlers["a.test"] = status(500)
+		rt := &failover.Transport{Base: s.server.Transport, Failover: ab(failover.Config{Guard: breakers})}
+		for _, step := range []struct {
+			after    time.Duration
+			well     bool
+			wantSent string
+		}{
+			{0, false, "GET a.test/, GET b.test/base/"},
+			{0, false, "GET b.test/base/"},
+			{cooldown - 1, true, "GET b.test/base/"},
+			{1, true, "GET a.test/"},
+			{0, true, "GET a.test/"},
+		} {
+			time.Sleep(step.after)
+			if step.well {
+				s.handlers["a.test"] = nil
+			}
+			_ = trip(rt, request(t, "GET", "http://a.test/", ""))
+			if got := s.requests(); got != step.wantSent {
+				t.Errorf("after %v: %q, want %q", step.after, got, step.wantSent)
+			}
+		}
+	})
+}
+
+// TestTransport_RetryInGuard: a guard may repeat what may be repeated, and what it
+// must not repeat it does not, although it tries to.
+func TestTransport_RetryInGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.handlers["a.test"] = status(500)
+		insistent := redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+			_ = call(ctx)
+			return call(ctx)
+		})
+		rt := &failover.Transport{Base: s.server.Transport, Failover: ab(failover.Config{Guard: func(string) failover.Layer { return insistent }})}
+		for method, want := range map[string]string{
+			"PUT":  "PUT a.test/ x, PUT a.test/ x, PUT b.test/base/ x, PUT b.test/base/ x",
+			"POST": "POST a.test/ x",
+		} {
+			_ = trip(rt, request(t, method, "http://a.test/", "x"))
+			if got := s.requests(); got != want {
+				t.Errorf("%s: %q, want %q", method, got, want)
+			}
+		}
+	})
+}
+
+// TestTransport_Drain: the connection of a response that nobody wants is used
+// again if that is cheap, and otherwise closed within 50 ms.
+func TestTransport_Drain(t *testing.T) {
+	flood := func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_ = http.NewResponseController(w).Flush()
+		if r.URL.Path == "/endless" {
+			for {
+				if _, err := w.Write(make([]byte, 4<<10)); err != nil {
+					return
+				}
+			}
+		}
+		if r.URL.Path == "/silent" {
+			<-r.Context().Done()
+		}
+	}
+	for path, want := range map[string]time.Duration{"/short": 0, "/endless": 0, "/silent": 50 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t)
+			s.handlers["a.test"] = flood
+			rt := &failover.Transport{Base: s.server.Transport, Failover: ab(failover.Config{})}
+			start := time.Now()
+			if got := trip(rt, request(t, "GET", "http://a.test"+path, "")); got != "200 from b.test" || time.Since(start) != want {
+				t.Errorf("%s: %q after %v, want b after %v", path, got, time.Since(start), want)
+			}
+			before := s.server.Opened()
+			s.handlers["a.test"] = nil
+			_ = trip(rt, request(t, "GET", "http://a.test/", ""))
+			if reused := s.server.Opened() == before; reused != (path == "/short") {
+				t.Errorf("%s: the connection was used again: %v", path, reused)
+			}
+		})
+	}
+}
+
+// TestTransport_Credentials: an endpoint's user is sent, unless the request has
+// its own, and shows in no error.
+func TestTransport_Credentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		auth := func(w http.ResponseWriter, r *http.Request) {
+			user, password, _ := r.BasicAuth()
+			fmt.Fprint(w, user, ":", password)
+		}
+		s.handlers["a.test"], s.handlers["b.test"] = auth, auth
+		f := failover.New(failover.Config{Name: "x", Endpoints: []string{"http://alice:hunter2@a.test", "http://b.test"}})
+		rt := &failover.Transport{Base: s.server.Transport, Failover: f}
+		plain := request(t, "GET", "http://a.test/", "")
+		own := request(t, "GET", "http://a.test/", "")
+		own.SetBasicAuth("bob", "x")
+		for req, want := range map[*http.Request]string{plain: "200 alice:hunter2", own: "200 bob:x"} {
+			if got := trip(rt, req); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+		if plain.Header.Get("Authorization") != "" {
+			t.Error("the caller's header was changed")
+		}
+		rt.CloseIdleConnections()
+		s.refused = map[string]error{"a.test": errors.New("no route to alice:hunter2@a.test"), "b.test": syscall.ECONNREFUSED}
+		_, err := rt.RoundTrip(request(t, "GET", "http://a.test/", ""))
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestTransport_Client: as a client's transport it leaves redirects to that, which
+// follows those of its own server through the list, and others where they lead.
+func TestTransport_Client(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.handlers["a.test"] = status(503)
+		s.handlers["b.test"] = func(w http.ResponseWriter, r *http.Request) {
+			if to := r.URL.Query().Get("to"); to != "" {
+				http.Redirect(w, r, to, http.StatusFound)
+			}
+		}
+		client := &http.Client{Transport: &failover.Transport{Base: s.server.Transport, Failover: ab(failover.Config{Guard: breakers})}}
+		for to, want := range map[string]string{
+			"/y":              "GET b.test/base/?to=/y, GET b.test/base/y",
+			"http://c.test/y": "GET b.test/base/?to=http://c.test/y, GET c.test/y",
+		} {
+			_ = trip(client.Transport, request(t, "GET", "http://a.test/", "")) // opens a
+			s.requests()
+			resp, err := client.Do(request(t, "GET", "http://a.test/?to="+to, ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if got := s.requests(); got != want {
+				t.Errorf("%s: %q, want %q", to, got, want)
+			}
+		}
+	})
+}
+
+// TestTransport_UnderRetry: a redoubt.Transport around it repeats what no endpoint
+// could do, and takes a refusal by all of them for one.
+func TestTransport_UnderRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		rt := &redoubt.Transport{
+			Base:        &failover.Transport{Base: s.server.Transport, Failover: ab(failover.Config{Guard: breakers})},
+			Layer:       retry.Policy{Backoff: retry.Constant(time.Second)},
+			SpansByBase: true,
+		}
+		if err := rt.Check(); err != nil {
+			t.Error(err)
+		}
+		s.refused = map[string]error{"a.test": syscall.ECONNREFUSED, "b.test": syscall.ECONNREFUSED}
+		start := time.Now()
+		_, err := rt.RoundTrip(request(t, "POST", "http://a.test/", "x"))
+		if took := time.Since(start); err == nil || took != time.Second {
+			t.Errorf("%v after %v, want an error after one wait", err, took)
+		}
+		failed, ok := errors.AsType[*failover.Error](err)
+		if !ok || !failed.Rejected() || !errors.Is(err, breaker.ErrOpen) {
+			t.Errorf("%v, want the refusal by both", err)
+		}
+	})
+}
+
+func TestTransport_Check(t *testing.T) {
+	with := func(endpoints ...string) *failover.Failover {
+		return failover.New(failover.Config{Name: "x", Endpoints: endpoints})
+	}
+	var none *failover.Transport
+	for _, tt := range []struct {
+		name string
+		t    *failover.Transport
+		want string
+	}{
+		{"nil", none, "failover: Transport is nil"},
+		{"zero", new(failover.Transport), "failover: Failover is nil or zero, must be made with New"},
+		{"no URL", &failover.Transport{Failover: with("http://a", "http://u:secret@a b")}, "failover: x: Endpoints[1] is http://a b, must be a URL"},
+		{"no scheme", &failover.Transport{Failover: with("a.test")}, "failover: x: Endpoints[0] is a.test, must be a URL with scheme http or https"},
+		{"other scheme", &failover.Transport{Failover: with("ftp://a.test")}, "failover: x: Endpoints[0] is ftp://a.test, must be a URL with scheme http or https"},
+		{"no host", &failover.Transport{Failover: with("http:///x")}, "failover: x: Endpoints[0] is http:///x, must be a URL with a host"},
+		{"query", &failover.Transport{Failover: with("http://a/?token=secret")}, "failover: x: Endpoints[0] is http://a/, must have neither query nor fragment"},
+		{"bad From", &failover.Transport{Failover: with("http://a"), From: "a/b"}, "failover: x: From is a/b, must be a URL with scheme http or https"},
+		{"well", &failover.Transport{Failover: with("http://a", "https://u:p@b:1/base/"), From: "http://any"}, "<nil>"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := fmt.Sprint(tt.t.Check()); got != tt.want {
+				t.Errorf("Check() = %s, want %s", got, tt.want)
+			}
+			if tt.want == "<nil>" {
+				return
+			}
+			if _, err := tt.t.RoundTrip(request(t, "PUT", "http://a", "x")); fmt.Sprint(err) != tt.want {
+				t.Errorf("RoundTrip = %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
