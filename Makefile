@@ -31,6 +31,10 @@ fmt: ## format every file
 bench: ## measure against rivals and print the goals, in two minutes
 	cd bench && $(GO) run ./goals
 
+.PHONY: scorecard
+scorecard: ## measure against published experiments and rewrite docs/scorecard.md
+	$(GO) test ./bench/scorecard -update
+
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (10s, or a count such as 10000x)
 	FUZZTIME=$(FUZZTIME) .ci/fuzz

@@ -1,0 +1,86 @@
+package scorecard
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/timeout"
+)
+
+// cold is the way back to a server that has lost its caches.
+func cold() section {
+	s := section{
+		title: "Coming back to a cold server",
+		about: `The same database after an outage of ten seconds, with 200 calls a second; its first
+calls take four times as long, falling to the usual time over so many that were
+served. The share of calls that succeed within two minutes, five seeds. Callers
+have one retry without a budget. Replayed; the breaker's rule is half of at least
+20 calls in 10 s, open for 5 s.`,
+	}
+	probes := func(n int) remedy {
+		return func() redoubt.Stack {
+			c := circuit()
+			c.Probes = n
+			return redoubt.Stack{attempts(nil), breaker.New(c)}
+		}
+	}
+	for _, p := range []struct {
+		clients, cold int
+		one, five     string
+	}{
+		{1, 0, "0.945", "0.946"}, {1, 3000, "0.769", "0.771"}, {1, 6000, "0.570", "0.575"},
+		{20, 0, "0.944", "0.943"}, {20, 3000, "0.760", "0.829"}, {20, 6000, "0.620", "0.635"},
+	} {
+		for _, k := range []struct {
+			name, reference string
+			remedy          remedy
+		}{
+			{"1 probe", p.one, probes(1)},
+			{"5 probes", p.five, probes(5)},
+		} {
+			s.rows = append(s.rows, row{
+				name:      fmt.Sprintf("%d clients, cold for %d calls, %s", p.clients, p.cold, k.name),
+				reference: k.reference,
+				slow:      true,
+				measure: func(t *testing.T) (string, bool) {
+					return fmt.Sprintf("%.3f", warmUp(t, k.remedy, p.clients, p.cold).mean()), false
+				},
+			})
+		}
+	}
+	return s
+}
+
+// warmUp returns the shares of calls that succeed within two minutes after the
+// outage, for several seeds.
+func warmUp(t *testing.T, r remedy, clients, coldCalls int) (good sample) {
+	t.Helper()
+	const seeds, perSecond, length = 5, 200, 190 * time.Second
+	for seed := range seeds {
+		synctest.Test(t, func(t *testing.T) {
+			database := newServer(workers, workTime, window{outageFrom, outageUntil}, coldCalls)
+			stacks := make([]redoubt.Stack, clients)
+			for i := range stacks {
+				stacks[i] = append(r(), timeout.Limit(patience))
+			}
+			rnd := rand.New(rand.NewPCG(uint64(seed), 1))
+			whose := make([]int, perSecond*int(length/time.Second)*2)
+			for i := range whose {
+				whose[i] = rnd.IntN(clients)
+			}
+			traffic := run{perSecond: perSecond, poisson: true, length: length, seed: uint64(seed)}
+			offered, succeeded := traffic.drive(t, func(ctx context.Context, n int) error {
+				return stacks[whose[n]].Do(ctx, database.serve)
+			})
+			after := int(outageUntil / time.Second)
+			good.add(float64(sum(succeeded[after:])) / float64(sum(offered[after:])))
+		})
+	}
+	return good
+}

@@ -1,0 +1,3 @@
+package scorecard
+
+func tail() section { return section{title: "Tail"} }
