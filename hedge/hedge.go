@@ -14,8 +14,8 @@ import (
 
 // The values that stand for the zero fields of a [Config].
 const (
-	DefaultPercentile = 0.95
-	DefaultMinSamples = 20
+	DefaultPercentile = 0.96
+	DefaultMinSamples = 25
 	DefaultHedges     = 1
 	DefaultMaxExtra   = 0.05
 	DefaultBurst      = 10
@@ -47,7 +47,7 @@ type Breaker interface {
 }
 
 // Config says when a [Hedger] sends hedges. The zero value is useful: one hedge,
-// once a call takes longer than 95 % of the recent ones do, for at most 5 % of
+// once a call takes longer than 96 % of the recent ones do, for at most 5 % of
 // all calls.
 type Config struct {
 	// Name names the hedger in telemetry. It may be empty.
@@ -61,8 +61,10 @@ type Config struct {
 	// Percentile, from 0.5 to 0.999, is the share of calls that shall get
 	// their result before a hedge is sent: the delay is that percentile of
 	// the first attempts' latencies over the last 20 to 30 s, at most 3.2 %
-	// more, and never less than MinDelay. Zero means DefaultPercentile. It
-	// must be zero if Delay is given.
+	// more, and never less than MinDelay. Zero means DefaultPercentile, whose
+	// hedges stay below the default MaxExtra: where both are one, a hedge
+	// that is needed finds the share used up now and then. It must be zero if
+	// Delay is given.
 	Percentile float64
 
 	// MinSamples is how many latencies there must be before Percentile means

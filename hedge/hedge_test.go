@@ -39,7 +39,7 @@ func TestConfig_Check(t *testing.T) {
 		{Config{Percentile: 0.49}, `hedge: "": Percentile is 0.49, must be from 0.5 to 0.999`},
 		{Config{Percentile: 95}, `hedge: "": Percentile is 95, must be from 0.5 to 0.999`},
 		{Config{Percentile: math.NaN()}, `hedge: "": Percentile is NaN, must be from 0.5 to 0.999`},
-		{Config{MinSamples: -1}, `hedge: "": MinSamples is -1, must be at least 20 for Percentile 0.95`},
+		{Config{MinSamples: -1}, `hedge: "": MinSamples is -1, must be at least 25 for Percentile 0.96`},
 		{Config{Percentile: 0.99, MinSamples: 99}, `hedge: "": MinSamples is 99, must be at least 100 for Percentile 0.99`},
 		{Config{Hedges: -1}, `hedge: "": Hedges is -1, must be from 1 to 10`},
 		{Config{Hedges: 11}, `hedge: "": Hedges is 11, must be from 1 to 10`},
@@ -109,10 +109,10 @@ func TestHedger_Delay(t *testing.T) {
 			took = time.Duration(i+1) * time.Millisecond
 			_, _ = call(t.Context())
 		}
-		true95 := 95 * time.Millisecond
+		true96 := 96 * time.Millisecond
 		delay, ok := h.Delay()
-		if !ok || delay < true95 || delay > true95+true95/subBuckets {
-			t.Errorf("delay %v, want 95 ms and at most 3.2 %% more", delay)
+		if !ok || delay < true96 || delay > true96+true96/subBuckets {
+			t.Errorf("delay %v, want 96 ms and at most 3.2 %% more", delay)
 		}
 		time.Sleep(40 * time.Second)
 		if delay, ok := h.Delay(); ok {
@@ -195,7 +195,7 @@ func TestHedger_SurvivorBias(t *testing.T) {
 		var n atomic.Int32
 		call := Func(h, func(ctx context.Context) (int, error) {
 			took := 10 * time.Millisecond
-			if n.Add(1)%25 == 0 { // never a hedge, which follows at once
+			if n.Add(1)%40 == 0 { // never a hedge, which follows at once
 				took = time.Second
 			}
 			select {

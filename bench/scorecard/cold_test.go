@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/timeout"
 )
 
@@ -30,12 +31,23 @@ have one retry without a budget. Replayed; the breaker's rule is half of at leas
 			return redoubt.Stack{attempts(nil), breaker.New(c)}
 		}
 	}
+	limited := func(probes ...int) remedy {
+		return func() redoubt.Stack {
+			stack := redoubt.Stack{attempts(nil)}
+			for _, n := range probes {
+				c := circuit()
+				c.Probes = n
+				stack = append(stack, breaker.New(c))
+			}
+			return append(stack, limit.New(limit.Config{Name: "database", SlowCall: patience}))
+		}
+	}
 	for _, p := range []struct {
-		clients, cold int
-		one, five     string
+		clients, cold   int
+		one, five, aimd string
 	}{
-		{1, 0, "0.945", "0.946"}, {1, 3000, "0.769", "0.771"}, {1, 6000, "0.570", "0.575"},
-		{20, 0, "0.944", "0.943"}, {20, 3000, "0.760", "0.829"}, {20, 6000, "0.620", "0.635"},
+		{1, 0, "0.945", "0.946", "0.985"}, {1, 3000, "0.769", "0.771", "0.850"}, {1, 6000, "0.570", "0.575", "0.764"},
+		{20, 0, "0.944", "0.943", "0.985"}, {20, 3000, "0.760", "0.829", "0.886"}, {20, 6000, "0.620", "0.635", "0.773"},
 	} {
 		for _, k := range []struct {
 			name, reference string
@@ -43,6 +55,8 @@ have one retry without a budget. Replayed; the breaker's rule is half of at leas
 		}{
 			{"1 probe", p.one, probes(1)},
 			{"5 probes", p.five, probes(5)},
+			{"adaptive limit", p.aimd, limited()},
+			{"5 probes and adaptive limit", "–", limited(5)},
 		} {
 			s.rows = append(s.rows, row{
 				name:      fmt.Sprintf("%d clients, cold for %d calls, %s", p.clients, p.cold, k.name),

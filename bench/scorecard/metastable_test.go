@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
@@ -116,6 +117,16 @@ outage alive for ever; figures replayed.`,
 	add("default budget, breaker 10 s, 50 %", "7 s (gRPC's budget)", "≤ 15 s", func() redoubt.Stack {
 		return redoubt.Stack{attempts(retry.NewBudget(retry.BudgetConfig{})), breaker.New(circuit())}
 	}, quick, within(15*time.Second))
+	aimd := func() redoubt.Layer { return limit.New(limit.Config{Name: "database", SlowCall: patience}) }
+	add("adaptive limit (AIMD), one retry", "2 s, 0.997", "≤ 5 s", func() redoubt.Stack {
+		return redoubt.Stack{attempts(nil), aimd()}
+	}, quick, within(5*time.Second))
+	add("default budget, adaptive limit", "2 s (gRPC's budget)", "≤ 5 s", func() redoubt.Stack {
+		return redoubt.Stack{attempts(retry.NewBudget(retry.BudgetConfig{})), aimd()}
+	}, quick, within(5*time.Second))
+	add("default budget, breaker 10 s, 50 %, adaptive limit", "–", "≤ 8 s", func() redoubt.Stack {
+		return redoubt.Stack{attempts(retry.NewBudget(retry.BudgetConfig{})), breaker.New(circuit()), aimd()}
+	}, quick, within(8*time.Second))
 	return s
 }
 

@@ -1,3 +1,0 @@
-package scorecard
-
-func tail() section { return section{title: "Tail"} }
