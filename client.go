@@ -1,11 +1,13 @@
 package redoubt
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"time"
 
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
@@ -14,8 +16,16 @@ import (
 const (
 	DefaultLimit          = 30 * time.Second
 	DefaultHeaderTimeout  = 10 * time.Second
-	DefaultBreakerWindow  = 30 * time.Second
 	DefaultCallerDeadline = time.Second
+	DefaultBreakerProbes  = 10
+)
+
+// Bounds of the times of a client's breaker, which follow from the time that an
+// attempt may take: see ClientConfig.Breaker.
+const (
+	MinBreakerWindow   = 2 * time.Second
+	MinBreakerCooldown = 500 * time.Millisecond
+	MaxBreakerCooldown = 5 * time.Second
 )
 
 // A ClientConfig is what [NewClient] assembles a client of, outermost first. An
@@ -40,11 +50,25 @@ type ClientConfig struct {
 	Budget retry.BudgetConfig
 
 	// Breaker is the configuration of the breaker for each host. It begins
-	// with the client's name and the rule that half of the calls of the last
-	// DefaultBreakerWindow failed, which must be longer than an attempt. A
-	// request whose own deadline passed after DefaultCallerDeadline or more
-	// counts as failed.
+	// with the client's name, the rule that half of the calls within the
+	// window failed, and DefaultBreakerProbes. A request whose own deadline
+	// passed after DefaultCallerDeadline or more counts as failed.
+	//
+	// Its times follow Transport.HeaderTimeout, unless they are given, since
+	// what an attempt may take tells how fast a service is meant to be: the
+	// window is three times that, at least MinBreakerWindow; the cooldown is
+	// that, from MinBreakerCooldown to MaxBreakerCooldown, and doubles once
+	// if the probes fail. That is 30 s, 5 s and 10 s by default, and 2 s, 0.5 s
+	// and 1 s for a service that has half a second to answer.
 	Breaker breaker.Config
+
+	// Concurrency, if not nil, bounds how many requests to each host are
+	// under way at once, inside of the breaker. Its Name and, if it adapts,
+	// its CallerDeadline are the breaker's unless they are given. It begins
+	// as nil: nothing brings an overloaded service back sooner, as
+	// docs/scorecard.md has it, but a limit has to learn how much a service
+	// can take, and refuses bursts until it has.
+	Concurrency *limit.Config
 
 	// Transport has everything else. It begins with the client's name, a
 	// HeaderTimeout of DefaultHeaderTimeout, and a Base of its own, see
@@ -87,8 +111,8 @@ func NewClient(name string, options ...Option) *http.Client {
 		Budget: retry.BudgetConfig{Name: name},
 		Breaker: breaker.Config{
 			Name:           name,
-			Window:         DefaultBreakerWindow,
 			FailureRatio:   breaker.DefaultFailureRatio,
+			Probes:         DefaultBreakerProbes,
 			CallerDeadline: DefaultCallerDeadline,
 		},
 		Transport: &Transport{Name: name, HeaderTimeout: DefaultHeaderTimeout, Base: NewBase()},
@@ -113,11 +137,36 @@ func (c *ClientConfig) stack() Stack {
 	if c.Retry.Budget == nil && c.Retry.Budgets == nil {
 		c.Retry.Budgets = retry.NewBudgetGroup(retry.BudgetGroupConfig{Budget: c.Budget, Key: Host})
 	}
-	return Stack{
+	stack := Stack{
 		timeout.Limit(c.Limit),
 		c.Retry,
-		breaker.NewGroup(breaker.GroupConfig{Breaker: c.Breaker, Key: Host}),
+		breaker.NewGroup(breaker.GroupConfig{Breaker: c.breaker(), Key: Host}),
 	}
+	if c.Concurrency == nil {
+		return stack
+	}
+	limiter := *c.Concurrency
+	limiter.Name = cmp.Or(limiter.Name, c.Breaker.Name)
+	if limiter.Fixed == 0 {
+		limiter.CallerDeadline = cmp.Or(limiter.CallerDeadline, c.Breaker.CallerDeadline)
+	}
+	return append(stack, limit.NewGroup(limit.GroupConfig{Limiter: limiter, Key: Host}))
+}
+
+// breaker returns the configuration of the breakers with the times that follow
+// from those of an attempt.
+func (c *ClientConfig) breaker() breaker.Config {
+	config, attempt := c.Breaker, c.Transport.HeaderTimeout
+	if attempt <= 0 {
+		attempt = DefaultHeaderTimeout
+	}
+	if config.FailureRatio > 0 || config.SlowRatio > 0 {
+		config.Window = cmp.Or(config.Window, max(3*attempt, MinBreakerWindow))
+	}
+	config.Cooldown = cmp.Or(config.Cooldown, min(max(attempt, MinBreakerCooldown), MaxBreakerCooldown))
+	config.MaxCooldown = cmp.Or(config.MaxCooldown, 2*config.Cooldown)
+	config.ProbeTimeout = cmp.Or(config.ProbeTimeout, max(attempt, breaker.DefaultProbeTimeout))
+	return config
 }
 
 // NewBase returns the transport that [NewClient] sends requests through, with

@@ -6,12 +6,15 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/internal/memhttp"
+	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
@@ -153,4 +156,70 @@ func TestWithLayer(t *testing.T) {
 	for _, layer := range []redoubt.Layer{nil, retry.Policy{}} {
 		send(t, rt, newRequest(redoubt.WithLayer(t.Context(), layer), t, "GET", nil))
 	}
+}
+
+// The times of a client's breaker follow from those of an attempt.
+func TestNewClient_BreakerTimes(t *testing.T) {
+	tests := []struct {
+		name                          string
+		option                        redoubt.Option
+		window, cooldown, maxCooldown time.Duration
+	}{
+		{"default", nil, 30 * time.Second, 5 * time.Second, 10 * time.Second},
+		{"quick service", func(c *redoubt.ClientConfig) { c.Transport.HeaderTimeout = 100 * time.Millisecond }, 2 * time.Second, 500 * time.Millisecond, time.Second},
+		{"2 s", func(c *redoubt.ClientConfig) { c.Transport.HeaderTimeout = 2 * time.Second }, 6 * time.Second, 2 * time.Second, 4 * time.Second},
+		{"slow service", func(c *redoubt.ClientConfig) { c.Limit, c.Transport.HeaderTimeout = time.Hour, time.Minute }, 3 * time.Minute, 5 * time.Second, 10 * time.Second},
+		{"no limit of an attempt", func(c *redoubt.ClientConfig) { c.Transport.HeaderTimeout = 0 }, 30 * time.Second, 5 * time.Second, 10 * time.Second},
+		{"window given", func(c *redoubt.ClientConfig) { c.Breaker.Window = time.Hour }, time.Hour, 5 * time.Second, 10 * time.Second},
+		{"cooldown given", func(c *redoubt.ClientConfig) { c.Breaker.Cooldown = time.Minute }, 30 * time.Second, time.Minute, 2 * time.Minute},
+		{"longest cooldown given", func(c *redoubt.ClientConfig) { c.Breaker.MaxCooldown = time.Hour }, 30 * time.Second, 5 * time.Second, time.Hour},
+		{"another rule", func(c *redoubt.ClientConfig) { c.Breaker.FailureRatio, c.Breaker.Consecutive = 0, 5 }, 0, 5 * time.Second, 10 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			transport := validTransport(t, redoubt.NewClient("billing", tt.option))
+			for _, layer := range transport.Explain().Layers {
+				f := layer.Facts
+				if f.Kind != redoubt.KindBreaker {
+					continue
+				}
+				if f.Window != tt.window || f.Cooldown != tt.cooldown || f.MaxCooldown != tt.maxCooldown {
+					t.Errorf("window %v, cooldown %v to %v; want %v, %v to %v",
+						f.Window, f.Cooldown, f.MaxCooldown, tt.window, tt.cooldown, tt.maxCooldown)
+				}
+				return
+			}
+			t.Error("no breaker")
+		})
+	}
+}
+
+func TestNewClient_Concurrency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		server := memhttp.NewServer(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+		client := redoubt.NewClient("billing", func(c *redoubt.ClientConfig) {
+			c.Concurrency = &limit.Config{Fixed: 2}
+			c.Transport.Base = server.Transport
+		})
+		validTransport(t, client)
+		var calls sync.WaitGroup
+		for range 2 {
+			calls.Go(func() {
+				if resp, err := client.Get("http://one/"); err != nil || resp.Body.Close() != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		_, err := client.Get("http://one/")
+		if !errors.Is(err, limit.ErrLimited) || !strings.Contains(err.Error(), "billing") {
+			t.Errorf("third request: %v, want one that is refused by billing's limit", err)
+		}
+		close(release)
+		calls.Wait()
+		if resp, err := client.Get("http://one/"); err != nil || resp.Body.Close() != nil {
+			t.Errorf("after the others: %v", err)
+		}
+	})
 }

@@ -465,7 +465,7 @@ func TestTransport_Explain(t *testing.T) {
 retry.Policy 3 attempts, waits of at most 3s repeats attempts, until the breaker inside refuses
 on a budget
 breaker.Group billing opens at 50 % failures of 20 or more calls in 30s judges each attempt
-for 5s to 1m0s, then 1 probe once open, it ends the call
+for 5s to 10s, then 10 probes once open, it ends the call
 one for each key
 HeaderTimeout 10s bounds each attempt: to connect, to send, and to wait for headers, each
 redoubt_test.foreign 1 hedge after 50ms sends another attempt beside one that takes long

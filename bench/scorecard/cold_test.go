@@ -22,7 +22,13 @@ func cold() section {
 calls take four times as long, falling to the usual time over so many that were
 served. The share of calls that succeed within two minutes, five seeds. Callers
 have one retry without a budget. Replayed; the breaker's rule is half of at least
-20 calls in 10 s, open for 5 s.`,
+20 calls in 10 s, open for 5 s.
+
+What follows for the defaults: a limit alone is best for one client at every
+temperature, but not for twenty with a limit each, which the replay had not told; a
+limit also refuses bursts until it has learned. So NewClient takes one if it is
+given (ClientConfig.Concurrency), and has none by default. It has ten probes, and no
+ramp.`,
 	}
 	probes := func(n int) remedy {
 		return func() redoubt.Stack {

@@ -133,7 +133,7 @@ func TestFuncService(t *testing.T) {
 		if err := <-first; err != nil {
 			t.Errorf("first: %v", err)
 		}
-		synctest.Wait() // until its slot is free
+		synctest.Wait()                                                    // until its slot is free
 		if err := call(t.Context()); !errors.Is(err, syscall.ECONNRESET) { // cut half way
 			t.Errorf("err = %v, want a reset", err)
 		}

@@ -141,135 +141,91 @@ const (
 	DefaultAttemptTimeout = 500 * time.Millisecond
 )
 
-// Default returns the client that the catalogue's targets are for: Redoubt, with
-// the time limits above and the rules of [Tuned].
+// Default returns the client that the catalogue's targets are for:
+// [redoubt.NewClient] with the time limits above, and its own rules.
 func Default() Client { return Timed(DefaultLimit, DefaultAttemptTimeout) }
 
 // Timed returns the client that [Default] returns, with other time limits, for a
-// call and for an attempt, and options. The breaker's window and the longest
-// Retry-After that is waited for keep their proportion to them.
+// call and for an attempt, and options.
 func Timed(limit, attempt time.Duration, options ...redoubt.Option) Client {
 	return Redoubt("redoubt", "redoubt.NewClient: retries on a budget, circuit breaker, timeouts",
-		slices.Concat([]redoubt.Option{Tuned, func(c *redoubt.ClientConfig) {
-			c.Limit = limit
-			c.Transport.HeaderTimeout = attempt
-			c.Breaker.Window = max(c.Breaker.Window, 4*attempt)
-			c.Retry.MaxRetryAfter = limit / 4
-		}}, options)...)
+		append([]redoubt.Option{Times(limit, attempt)}, options...)...)
 }
 
-// Tuned sets the rules that reach most of the catalogue's targets; DESIGN says
-// that the default stack follows what the catalogue shows. Each has its reason:
+// Times sets what NewClient can't know, the times that suit the service, and
+// leaves its rules as they are:
 //
-//   - a window of 2 s with half of at least 20 calls failed opens within a
-//     second of a total failure, and neither for one failure in five nor for a
-//     restart of 300 ms; with 10 s it takes five;
-//   - a cooldown of 0.5 s, growing to 1 s and no further, is what lets an
-//     overload recover as soon as with no client at all, and loses no more than
-//     a second of good traffic after an outage;
-//   - ten probes: with one or five, a cold dependency (16) is declared well too
-//     soon, and recovers later than with no client at all; with 50, the probes
-//     are a load in themselves (06);
-//   - a jitter of a tenth: with a fifth, a cooldown may happen to end in the good
-//     seconds of 11 often enough to miss both of its targets;
-//   - retries do not wait for the breaker: a call that is refused fails at once;
+//   - how long a call and an attempt may take;
 //   - a server that wants to be left alone for more than a quarter of the call's
 //     limit is not waited for: the answer would be late, and takes a grant from
 //     a request that could use it (10);
 //   - a first wait of 50 ms at most keeps the p99 of a slow tail within 50 ms of
 //     the attempt timeout (08).
-//
-// The catalogue's test takes each away in turn and sees what is missed.
-func Tuned(c *redoubt.ClientConfig) {
-	c.Breaker.Window = 2 * time.Second
-	c.Breaker.FailureRatio = 0.5
-	c.Breaker.MinCalls = 20
-	c.Breaker.Cooldown = 500 * time.Millisecond
-	c.Breaker.MaxCooldown = time.Second
-	c.Breaker.Probes = 10
-	c.Breaker.Jitter = 0.1
-	c.Retry.Retryable = func(err error) bool { return !errors.Is(err, breaker.ErrOpen) }
-	c.Retry.MaxRetryAfter = DefaultLimit / 4
-	c.Retry.Backoff = retry.FullJitter(firstWait, 0)
+func Times(limit, attempt time.Duration) redoubt.Option {
+	return func(c *redoubt.ClientConfig) {
+		c.Limit = limit
+		c.Transport.HeaderTimeout = attempt
+		c.Retry.MaxRetryAfter = limit / 4
+		c.Retry.Backoff = retry.FullJitter(firstWait, 0)
+	}
 }
 
-// firstWait bounds the first wait of Tuned.
+// firstWait bounds the first wait of Times.
 const firstWait = 50 * time.Millisecond
 
 // Exact takes the chance out of a client, for runs that have to be the same each
-// time: its breaker has no jitter, and its waits are those of Tuned, drawn from
+// time: its breaker has no jitter, and its waits are those of Times, drawn from
 // the run's seed.
 func Exact(c *redoubt.ClientConfig) {
 	c.Breaker.Jitter = breaker.NoJitter
-	c.Retry.Backoff = nil // see watched
+	c.Retry.Backoff = nil // see Setting.watch
 }
 
-// Redoubt returns a client that [redoubt.NewClient] assembles, with options. Its
-// one dependency has one breaker and one budget, as NewClient would have for
-// its host, so that they can be watched.
+// Redoubt returns a client that [redoubt.NewClient] assembles, with options.
+// What its breaker, its budget and its probes do is watched from layers in
+// between.
 //
 // Its parameters are attempt_timeout, and cooldown, the longest time that the
 // breaker stays open before it probes.
 func Redoubt(name, about string, options ...redoubt.Option) Client {
-	c := Client{Name: name, About: about, Parameters: map[string]float64{}}
-	redoubt.NewClient(name, slices.Concat(options, []redoubt.Option{func(config *redoubt.ClientConfig) {
-		c.Parameters["attempt_timeout"] = ms(config.Transport.HeaderTimeout)
-		longest := config.Breaker.MaxCooldown
-		if longest == 0 {
-			longest = max(breaker.DefaultMaxCooldown, config.Breaker.Cooldown)
-		}
-		c.Parameters["cooldown"] = ms(longest)
-	}})...)
+	c := Client{Name: name, About: about}
+	c.Parameters = parameters(transportOf(redoubt.NewClient(name, options...)).Explain())
 	c.New = func(s Setting) Caller {
-		var caller Caller
-		client := redoubt.NewClient(name, slices.Concat(options, []redoubt.Option{func(config *redoubt.ClientConfig) {
-			config.Transport.Base = s.Base
-			if limit := int64(s.Scenario.BodyLimit); limit > 0 {
-				config.Transport.MaxResponseBuffer = limit
+		t := transportOf(redoubt.NewClient(name, slices.Concat(options, []redoubt.Option{s.watch})...))
+		w := &watch{observer: s.Observer}
+		stack, ok := t.Layer.(redoubt.Stack)
+		if ok {
+			stack = w.stack(stack)
+			if s.Scenario.BodyLimit > 0 { // the body is part of the attempt, and so of its limit
+				stack = append(stack, timeout.Limit(t.HeaderTimeout))
 			}
-			if config.Transport.Layer == nil {
-				config.Transport.Layer, caller.Budget = watched(config, s)
-			}
-		}})...)
-		caller.Transport = client.Transport
-		return caller
+			t.Layer = stack
+		}
+		return Caller{Transport: t, Budget: w.balance()}
 	}
 	return c
 }
 
-// watched assembles the layers of config in NewClient's order, with those that
-// watch them in between.
-func watched(config *redoubt.ClientConfig, s Setting) (redoubt.Layer, func() float64) {
-	policy := config.Retry
-	if policy.Budget == nil && policy.Budgets == nil {
-		policy.Budget = retry.NewBudget(config.Budget)
+func transportOf(client *http.Client) *redoubt.Transport {
+	return client.Transport.(*redoubt.Transport) //nolint:errcheck // NewClient's always is.
+}
+
+// watch is the option by which a client is made for s.
+func (s Setting) watch(c *redoubt.ClientConfig) {
+	c.Transport.Base = s.Base
+	if limit := int64(s.Scenario.BodyLimit); limit > 0 {
+		c.Transport.MaxResponseBuffer = limit
 	}
-	if policy.Backoff == nil {
-		policy.Backoff = seeded(s.Seed)
+	if c.Retry.Backoff == nil {
+		c.Retry.Backoff = seeded(s.Seed)
 	}
-	rules := config.Breaker
-	told := rules.OnTransition
-	rules.OnTransition = func(t breaker.Transition) {
+	told := c.Breaker.OnTransition
+	c.Breaker.OnTransition = func(t breaker.Transition) {
 		s.Observer.Transition(t)
 		if told != nil {
 			told(t)
 		}
 	}
-	br := breaker.New(rules)
-	stack := redoubt.Stack{
-		timeout.Limit(config.Limit),
-		denials(s.Observer),
-		policy,
-		br,
-		probes(br, s.Observer),
-	}
-	if s.Scenario.BodyLimit > 0 { // the body is part of the attempt, and so of its limit
-		stack = append(stack, timeout.Limit(config.Transport.HeaderTimeout))
-	}
-	if policy.Budget == nil { // there is one for each key
-		return stack, nil
-	}
-	return stack, policy.Budget.Balance
 }
 
 // denials tells why a retry gave up before its attempts were used up.

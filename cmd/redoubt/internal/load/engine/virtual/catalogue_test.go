@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/retry"
 
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/load/engine"
@@ -24,13 +25,10 @@ const seed = 371
 
 // exact is the default client without the chance in it.
 func exact() engine.Client {
-	return engine.Redoubt("redoubt", "Redoubt's defaults", limits, engine.Tuned, engine.Exact)
+	return engine.Redoubt("redoubt", "Redoubt's defaults", times, engine.Exact)
 }
 
-func limits(c *redoubt.ClientConfig) {
-	c.Limit = engine.DefaultLimit
-	c.Transport.HeaderTimeout = engine.DefaultAttemptTimeout
-}
+var times = engine.Times(engine.DefaultLimit, engine.DefaultAttemptTimeout)
 
 func lookup(t *testing.T, name string) *scenario.Scenario {
 	t.Helper()
@@ -271,20 +269,23 @@ func TestWayOut(t *testing.T) {
 
 // without returns the default client with a change.
 func without(change redoubt.Option) engine.Client {
-	return engine.Redoubt("redoubt", "Redoubt's defaults, changed", limits, engine.Tuned, engine.Exact, change)
+	return engine.Redoubt("redoubt", "Redoubt's defaults, changed", times, engine.Exact, change)
 }
 
-// TestTuned holds that each rule of the default client is there for a reason: a
-// client that has NewClient's own default in its place misses a target.
-func TestTuned(t *testing.T) {
+// TestRules holds that each rule of NewClient, and each of the times that it is
+// given, is there for a reason: a client that has the layers' own default in its
+// place misses a target.
+func TestRules(t *testing.T) {
 	for _, tt := range []struct {
 		rule     string
 		scenario string
 		target   string
 		without  redoubt.Option
 	}{
-		{"window", "04", "time_to_open <= 1s", func(c *redoubt.ClientConfig) { c.Breaker.Window = redoubt.DefaultBreakerWindow }},
-		{"cooldown", "04", "useful@after >= bare - 20", func(c *redoubt.ClientConfig) { c.Breaker.Cooldown, c.Breaker.MaxCooldown = 0, 0 }},
+		{"window", "04", "time_to_open <= 1s", func(c *redoubt.ClientConfig) { c.Breaker.Window = breaker.DefaultWindow }},
+		{"cooldown", "04", "useful@after >= bare - 20", func(c *redoubt.ClientConfig) {
+			c.Breaker.Cooldown, c.Breaker.MaxCooldown = breaker.DefaultCooldown, breaker.DefaultMaxCooldown
+		}},
 		{"probes", "16", "recovery <= bare", func(c *redoubt.ClientConfig) { c.Breaker.Probes, c.Breaker.Jitter = 0, 0.1 }},
 		{"Retry-After", "10", "useful >= bare - 1", func(c *redoubt.ClientConfig) { c.Retry.MaxRetryAfter = 0 }},
 		{"first wait", "08", "p99 <= attempt_timeout + 50ms", func(c *redoubt.ClientConfig) { c.Retry.Backoff = retry.FullJitter(0, 0) }},
