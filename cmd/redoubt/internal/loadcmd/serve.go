@@ -27,6 +27,7 @@ cost, and tells it at --admin:
                       as redoubt load --json writes it (redoubt load --schema)
   GET  /report.html   the same as a page with plots
   POST /reset         begin the record anew
+  GET  /ops/          circuits and budgets live, to be forced from this machine
   GET  /healthz       200 while it serves
 
 A request that the layers end by themselves is answered 503 with Retry-After if

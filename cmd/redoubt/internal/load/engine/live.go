@@ -48,6 +48,10 @@ func NewLive(s *scenario.Scenario, c Client, base http.RoundTripper, begun time.
 	return l
 }
 
+// Client returns what the requests go through, for those who look at its layers.
+// What it sends by itself is not recorded.
+func (l *Live) Client() *http.Client { return &http.Client{Transport: l.caller.Transport} }
+
 // Reset begins the record anew. What is under way counts for the record that it
 // began in. The client keeps its state.
 func (l *Live) Reset(begun time.Time) {

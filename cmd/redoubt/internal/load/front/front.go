@@ -17,6 +17,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/ops"
 
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/load/engine"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/load/report"
@@ -88,6 +89,8 @@ func (f *Front) Close() { f.transport.CloseIdleConnections() }
 //	GET  /report.json   what was measured, as redoubt load --json writes it
 //	GET  /report.html   the same as a page with plots
 //	POST /reset         begins the record anew
+//	GET  /ops/          circuits and budgets live; from this machine, circuits can
+//	                    be forced
 //	GET  /healthz       200
 func (f *Front) Admin() http.Handler {
 	mux := http.NewServeMux()
@@ -105,6 +108,11 @@ func (f *Front) Admin() http.Handler {
 		f.Reset()
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.Handle("/ops/", ops.New(ops.Config{
+		Name:      "the guarded side",
+		Clients:   []*http.Client{f.guarded.live.Client()},
+		Authorize: ops.Loopback,
+	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.Handle("GET /{$}", http.RedirectHandler("/report.html", http.StatusTemporaryRedirect))
 	return mux

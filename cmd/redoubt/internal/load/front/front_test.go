@@ -138,6 +138,9 @@ func TestSides(t *testing.T) {
 	if got := send(t, "GET", admin+"/", ""); got.status != 200 || !strings.Contains(got.body, "what passed through the front") {
 		t.Errorf("page: %d", got.status)
 	}
+	if got := send(t, "GET", admin+"/ops/state", ""); got.status != 200 || !strings.Contains(got.body, `"redoubt"`) {
+		t.Errorf("ops: %+v", got)
+	}
 	if got := send(t, "GET", admin+"/healthz", ""); got.status != 200 {
 		t.Errorf("healthz: %+v", got)
 	}
@@ -167,7 +170,7 @@ func TestShortCircuit(t *testing.T) {
 			refused = got
 		}
 	}
-	if refused.header.Get(OutcomeHeader) != "short_circuit" || refused.header.Get("Retry-After") != "1" {
+	if refused.header.Get(OutcomeHeader) != "short_circuit" || refused.header.Get("Retry-After") == "" {
 		t.Errorf("refusal: %+v", refused)
 	}
 	r := f.sideAfter(t, "redoubt", calls)
