@@ -69,13 +69,29 @@ func (s *stage) fresh() {
 	s.trips = 0
 }
 
+// serve has the server answer by handler. What a transport that breaks the law
+// has left running may still be asking for the one before.
+func (s *stage) serve(handler func(got *receipt, w http.ResponseWriter, r *http.Request)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handler = handler
+}
+
+// intercept has instead answer in place of the server where it reports true. Nil
+// is nothing.
+func (s *stage) intercept(instead func(n int, r *http.Request) (*http.Response, error, bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.instead = instead
+}
+
 // answers has the server read each request's body and answer with these
 // statuses, the last of them for ever.
 func (s *stage) answers(statuses ...int) {
-	s.handler = func(got *receipt, w http.ResponseWriter, r *http.Request) {
+	s.serve(func(got *receipt, w http.ResponseWriter, r *http.Request) {
 		s.take(got, r)
 		w.WriteHeader(statuses[min(got.n, len(statuses))-1])
-	}
+	})
 }
 
 // take reads the body of the request into its receipt.
@@ -86,10 +102,29 @@ func (s *stage) take(got *receipt, r *http.Request) {
 	got.body = string(body)
 }
 
-func (s *stage) receipts() []*receipt {
+// receipts returns what the server got so far.
+func (s *stage) receipts() []receipt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.received
+	var all []receipt
+	for _, got := range s.received {
+		all = append(all, *got)
+	}
+	return all
+}
+
+// sent returns how many requests base was asked to send.
+func (s *stage) sent() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trips
+}
+
+// answered returns base's last response, without its body.
+func (s *stage) answered() http.Response {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
 // base is what the transport sends requests through.
@@ -113,7 +148,7 @@ func (b base) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = *resp
-	s.last.Header = resp.Header.Clone()
+	s.last.Body, s.last.Header = nil, resp.Header.Clone()
 	if resp.Body != http.NoBody {
 		resp.Body = s.hold(resp.Body)
 	}
@@ -365,16 +400,19 @@ func (*stage) drop(resp *http.Response, _ error) {
 func (s *stage) settle() {
 	s.r.Helper()
 	time.Sleep(anHour)
-	for _, check := range s.unchanged {
+	s.mu.Lock()
+	unchanged, given, responses := s.unchanged, s.given, s.responses
+	s.mu.Unlock()
+	for _, check := range unchanged {
 		check()
 	}
-	for _, b := range s.given {
+	for _, b := range given {
 		if !b.isClosed() {
 			s.r.Errorf("the request body was not closed")
 			break
 		}
 	}
-	for _, b := range s.responses {
+	for _, b := range responses {
 		if !b.isClosed() {
 			s.r.Errorf("a response body of base was not closed")
 			break
@@ -394,7 +432,7 @@ func (s *stage) recovers() {
 	if s.r.Failed() {
 		return
 	}
-	s.instead = nil
+	s.intercept(nil)
 	s.answers(http.StatusOK)
 	time.Sleep(anHour)
 	resp, err := s.trip(s.request(s.ctx, http.MethodGet))

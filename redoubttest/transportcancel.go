@@ -10,12 +10,12 @@ import (
 
 func checkContext(s *stage) {
 	type key struct{}
-	s.instead = func(_ int, r *http.Request) (*http.Response, error, bool) {
+	s.intercept(func(_ int, r *http.Request) (*http.Response, error, bool) {
 		if got := r.Context().Value(key{}); got != "value" {
 			s.r.Errorf("base's request has a context with value %v, want that of the caller's", got)
 		}
 		return nil, nil, false
-	}
+	})
 	s.ok(s.request(context.WithValue(s.ctx, key{}, "value"), http.MethodGet))
 }
 
@@ -34,10 +34,10 @@ func checkCancelledBefore(s *stage) {
 
 func checkCancelledWhileSending(s *stage) {
 	gone := make(chan struct{})
-	s.handler = func(_ *receipt, _ http.ResponseWriter, r *http.Request) {
+	s.serve(func(_ *receipt, _ http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		close(gone)
-	}
+	})
 	ctx, cancel := context.WithCancel(s.ctx)
 	time.AfterFunc(500*time.Millisecond, cancel)
 	start := time.Now()
@@ -55,10 +55,10 @@ func checkCancelledWhileSending(s *stage) {
 
 // checkCancelledWhileWaiting cancels a request that is failing all the time.
 func checkCancelledWhileWaiting(s *stage) {
-	s.handler = func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
+	s.serve(func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "20")
 		w.WriteHeader(http.StatusServiceUnavailable)
-	}
+	})
 	ctx, cancel := context.WithCancel(s.ctx)
 	const at = 9 * time.Second
 	time.AfterFunc(at, cancel)
@@ -75,12 +75,12 @@ func checkCancelledWhileWaiting(s *stage) {
 }
 
 func checkCancelledWhileReading(s *stage) {
-	s.handler = func(_ *receipt, w http.ResponseWriter, r *http.Request) {
+	s.serve(func(_ *receipt, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "begin")
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
-	}
+	})
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	resp, err := s.trip(s.request(ctx, http.MethodGet))
@@ -100,7 +100,7 @@ func checkCancelledWhileReading(s *stage) {
 // checkCancelField uses the old way of cancelling, as http.Client.Timeout still
 // does.
 func checkCancelField(s *stage) {
-	s.handler = func(_ *receipt, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	s.serve(func(_ *receipt, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	cancel := make(chan struct{})
 	req := s.request(s.ctx, http.MethodPost)
 	req.Cancel = cancel //nolint:staticcheck // Deprecated, and in use by http.Client.
@@ -113,7 +113,7 @@ func checkCancelField(s *stage) {
 }
 
 func checkDeadline(s *stage) {
-	s.handler = func(_ *receipt, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	s.serve(func(_ *receipt, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(s.ctx, 500*time.Millisecond)
 	defer cancel()
 	start := time.Now()

@@ -16,10 +16,10 @@ import (
 
 func checkBasePanics(s *stage) {
 	value := new(int) // a pointer is only equal to itself
-	s.instead = func(_ int, r *http.Request) (*http.Response, error, bool) {
+	s.intercept(func(_ int, r *http.Request) (*http.Response, error, bool) {
 		_ = r.Body.Close()
 		panic(value)
-	}
+	})
 	_, end := s.observe(s.upload(s.ctx, http.MethodPut, "order", true))
 	if end.panicked != any(value) || end.returned {
 		s.r.Errorf("base's panic did not pass: RoundTrip %v", end)
@@ -28,11 +28,11 @@ func checkBasePanics(s *stage) {
 }
 
 func checkBaseExits(s *stage) {
-	s.instead = func(_ int, r *http.Request) (*http.Response, error, bool) {
+	s.intercept(func(_ int, r *http.Request) (*http.Response, error, bool) {
 		_ = r.Body.Close()
 		runtime.Goexit()
 		return nil, nil, false
-	}
+	})
 	_, end := s.observe(s.upload(s.ctx, http.MethodPut, "order", true))
 	if end.panicked != nil || end.returned {
 		s.r.Errorf("base's Goexit did not pass: RoundTrip %v", end)
@@ -43,13 +43,13 @@ func checkBaseExits(s *stage) {
 // checkConcurrentTrips uses the transport from many goroutines, whose requests
 // share a header.
 func checkConcurrentTrips(s *stage) {
-	s.handler = func(got *receipt, w http.ResponseWriter, r *http.Request) {
+	s.serve(func(got *receipt, w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if got.n%7 == 0 {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		_, _ = w.Write(body)
-	}
+	})
 	header := http.Header{"X-Shared": {"1"}}
 	var wg sync.WaitGroup
 	for caller := range 8 {
@@ -75,7 +75,7 @@ func checkConcurrentTrips(s *stage) {
 // checkManyFailures fails in all ways at once, so that what one failure leaves
 // behind is seen.
 func checkManyFailures(s *stage) {
-	s.handler = func(got *receipt, w http.ResponseWriter, r *http.Request) {
+	s.serve(func(got *receipt, w http.ResponseWriter, r *http.Request) {
 		s.take(got, r) // a server that has not does not notice that its client is gone
 		switch got.n % 5 {
 		case 0:
@@ -90,8 +90,8 @@ func checkManyFailures(s *stage) {
 		default:
 			w.WriteHeader(http.StatusInternalServerError)
 		}
-	}
-	s.instead = func(n int, r *http.Request) (*http.Response, error, bool) {
+	})
+	s.intercept(func(n int, r *http.Request) (*http.Response, error, bool) {
 		switch n % 7 {
 		case 0:
 			_ = r.Body.Close()
@@ -101,17 +101,17 @@ func checkManyFailures(s *stage) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}, true
 		}
 		return nil, nil, false
-	}
+	})
 	for n := range 70 {
 		ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
-		before := s.trips
+		before := s.sent()
 		resp, end := s.observe(s.upload(ctx, http.MethodPut, "order", n%2 == 0))
 		if resp != nil && n%3 > 0 { // read to the end, or closed early
 			_ = s.readError(resp)
 		}
 		s.drop(resp, end.err)
 		cancel()
-		if s.trips == before {
+		if s.sent() == before {
 			time.Sleep(anHour) // refused
 		}
 	}

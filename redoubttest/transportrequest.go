@@ -30,11 +30,11 @@ func checkRequestBodies(s *stage) {
 			s.drop(s.trip(s.upload(ended, method, "order", again)))
 			s.answers(http.StatusServiceUnavailable)
 			s.drop(s.trip(s.upload(s.ctx, method, "order", again)))
-			s.handler = func(_ *receipt, _ http.ResponseWriter, r *http.Request) { memhttp.Reset(r) }
+			s.serve(func(_ *receipt, _ http.ResponseWriter, r *http.Request) { memhttp.Reset(r) })
 			s.drop(s.trip(s.upload(s.ctx, method, "order", again)))
-			s.instead = refused
+			s.intercept(refused)
 			s.drop(s.trip(s.upload(s.ctx, method, "order", again)))
-			s.instead = nil
+			s.intercept(nil)
 		}
 	}
 }
@@ -62,12 +62,12 @@ func checkUnsafeRequests(s *stage) {
 	for name, ending := range endings {
 		for _, method := range []string{http.MethodPost, http.MethodPatch} {
 			s.fresh()
-			s.handler = func(got *receipt, w http.ResponseWriter, r *http.Request) {
+			s.serve(func(got *receipt, w http.ResponseWriter, r *http.Request) {
 				s.take(got, r)
 				if r.Method == method {
 					ending(w, r)
 				}
-			}
+			})
 			s.ok(s.request(s.ctx, http.MethodGet)) // so that a connection is reused
 			ctx, cancel := context.WithTimeout(s.ctx, time.Hour)
 			resp, err := s.trip(s.upload(ctx, method, "order", true))
@@ -89,7 +89,7 @@ func checkRepeatedRequests(s *stage) {
 	for _, method := range []string{http.MethodPut, http.MethodPost, http.MethodGet} {
 		for _, again := range []bool{true, false} {
 			s.fresh()
-			s.handler = func(got *receipt, w http.ResponseWriter, r *http.Request) {
+			s.serve(func(got *receipt, w http.ResponseWriter, r *http.Request) {
 				s.take(got, r)
 				switch got.n {
 				case 1:
@@ -98,7 +98,7 @@ func checkRepeatedRequests(s *stage) {
 				case 2:
 					memhttp.Reset(r)
 				}
-			}
+			})
 			req := s.upload(s.ctx, method, "order 66", again)
 			req.Header.Set("Idempotency-Key", "k1")
 			s.drop(s.trip(req))
@@ -125,7 +125,7 @@ func checkEarlyAnswer(s *stage) {
 	content := numbers.String()
 	for _, again := range []bool{true, false} {
 		s.fresh()
-		s.instead = func(n int, r *http.Request) (*http.Response, error, bool) {
+		s.intercept(func(n int, r *http.Request) (*http.Response, error, bool) {
 			if n > 1 {
 				return nil, nil, false
 			}
@@ -143,13 +143,13 @@ func checkEarlyAnswer(s *stage) {
 				Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 				Header: http.Header{}, Body: http.NoBody, Request: r,
 			}, nil, true
-		}
-		s.handler = func(got *receipt, _ http.ResponseWriter, r *http.Request) {
+		})
+		s.serve(func(got *receipt, _ http.ResponseWriter, r *http.Request) {
 			time.Sleep(time.Second)
 			s.take(got, r)
-		}
+		})
 		s.drop(s.trip(s.upload(s.ctx, http.MethodPut, content, again)))
-		s.instead = nil
+		s.intercept(nil)
 		for _, got := range s.receipts() {
 			if !strings.HasPrefix(content, got.body) {
 				s.r.Errorf("with GetBody %v: a repeated request brought other bytes than the caller's: it shares a body with the one before", again)

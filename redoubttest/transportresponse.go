@@ -11,29 +11,30 @@ import (
 
 // checkResponse compares the response with what base returned.
 func checkResponse(s *stage) {
-	s.handler = func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
+	s.serve(func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
 		w.Header()["X-Many"] = []string{"b", "a"}
 		w.WriteHeader(http.StatusCreated)
 		_, _ = io.WriteString(w, "hello")
-	}
+	})
 	req := s.request(s.ctx, http.MethodGet)
 	resp, err := s.trip(req)
 	if err != nil {
 		s.r.Errorf("RoundTrip of a fresh transport: %v", err)
 		return
 	}
+	last := s.answered()
 	for _, field := range []struct {
 		name      string
 		got, want any
 	}{
-		{"Status", resp.Status, s.last.Status},
-		{"StatusCode", resp.StatusCode, s.last.StatusCode},
-		{"Proto", resp.Proto, s.last.Proto},
-		{"Header", resp.Header, s.last.Header},
-		{"ContentLength", resp.ContentLength, s.last.ContentLength},
-		{"TransferEncoding", resp.TransferEncoding, s.last.TransferEncoding},
-		{"Uncompressed", resp.Uncompressed, s.last.Uncompressed},
-		{"Close", resp.Close, s.last.Close},
+		{"Status", resp.Status, last.Status},
+		{"StatusCode", resp.StatusCode, last.StatusCode},
+		{"Proto", resp.Proto, last.Proto},
+		{"Header", resp.Header, last.Header},
+		{"ContentLength", resp.ContentLength, last.ContentLength},
+		{"TransferEncoding", resp.TransferEncoding, last.TransferEncoding},
+		{"Uncompressed", resp.Uncompressed, last.Uncompressed},
+		{"Close", resp.Close, last.Close},
 	} {
 		if !reflect.DeepEqual(field.got, field.want) {
 			s.r.Errorf("the response's %s is %v, want base's %v", field.name, field.got, field.want)
@@ -55,11 +56,11 @@ func checkStatuses(s *stage) {
 	for _, method := range []string{http.MethodPut, http.MethodPost} {
 		for _, status := range []int{200, 206, 400, 404, 408, 409, 413, 421, 422, 425, 429, 500, 501, 502, 503, 504, 599} {
 			s.fresh()
-			s.handler = func(got *receipt, w http.ResponseWriter, r *http.Request) {
+			s.serve(func(got *receipt, w http.ResponseWriter, r *http.Request) {
 				s.take(got, r)
 				w.WriteHeader(status)
 				_, _ = fmt.Fprint(w, "answer ", got.n)
-			}
+			})
 			resp, err := s.trip(s.upload(s.ctx, method, "order", true))
 			if err != nil {
 				s.r.Errorf("RoundTrip made an error of status %d: %v", status, err)
@@ -85,12 +86,12 @@ func checkEmptyBodies(s *stage) {
 func checkRedirects(s *stage) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		s.fresh()
-		s.handler = func(got *receipt, w http.ResponseWriter, _ *http.Request) {
+		s.serve(func(got *receipt, w http.ResponseWriter, _ *http.Request) {
 			if got.n == 1 {
 				w.Header().Set("Location", "/elsewhere")
 				w.WriteHeader(status)
 			}
-		}
+		})
 		resp, _ := s.ok(s.request(s.ctx, http.MethodGet))
 		if resp == nil {
 			return
@@ -102,9 +103,9 @@ func checkRedirects(s *stage) {
 }
 
 func checkCookies(s *stage) {
-	s.handler = func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
+	s.serve(func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "session", Value: "1"})
-	}
+	})
 	for range 2 {
 		resp, _ := s.ok(s.request(s.ctx, http.MethodGet))
 		if resp != nil && len(resp.Cookies()) != 1 {
@@ -124,10 +125,10 @@ func checkCredentials(s *stage) {
 		http.StatusProxyAuthRequired: "Proxy-Authenticate",
 	} {
 		s.fresh()
-		s.handler = func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
+		s.serve(func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set(challenge, `Basic realm="x"`)
 			w.WriteHeader(status)
-		}
+		})
 		req := s.request(s.ctx, http.MethodGet)
 		resp, _ := s.ok(req)
 		if resp == nil {
@@ -155,12 +156,12 @@ func checkErrorOfBase(s *stage) {
 	cause := errors.New("redoubttest: cause")
 	for _, content := range []string{"", "order"} {
 		s.fresh()
-		s.instead = func(_ int, r *http.Request) (*http.Response, error, bool) {
+		s.intercept(func(_ int, r *http.Request) (*http.Response, error, bool) {
 			if r.Body != nil {
 				_ = r.Body.Close()
 			}
 			return nil, &callError{cause}, true
-		}
+		})
 		req := s.request(s.ctx, http.MethodPost)
 		if content != "" {
 			req = s.upload(s.ctx, http.MethodPost, content, true)
@@ -171,8 +172,8 @@ func checkErrorOfBase(s *stage) {
 		if !errors.Is(err, cause) || !errors.As(err, &typed) {
 			s.r.Errorf("the error is %v, want one that wraps base's", err)
 		}
-		if s.trips > 1 {
-			s.r.Errorf("a POST was sent %d times after an error that nobody knows, want once", s.trips)
+		if n := s.sent(); n > 1 {
+			s.r.Errorf("a POST was sent %d times after an error that nobody knows, want once", n)
 		}
 	}
 }

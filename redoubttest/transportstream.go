@@ -14,12 +14,12 @@ import (
 
 func checkStreamedRequest(s *stage) {
 	first := make(chan string, 1)
-	s.handler = func(_ *receipt, _ http.ResponseWriter, r *http.Request) {
+	s.serve(func(_ *receipt, _ http.ResponseWriter, r *http.Request) {
 		chunk := make([]byte, 5)
 		_, _ = io.ReadFull(r.Body, chunk)
 		first <- string(chunk)
 		_, _ = io.Copy(io.Discard, r.Body)
-	}
+	})
 	pr, pw := io.Pipe()
 	req := s.request(s.ctx, http.MethodPut)
 	req.Body = pr
@@ -40,7 +40,7 @@ func checkStreamedRequest(s *stage) {
 func checkStreamedResponse(s *stage) {
 	head, tail := bytes.Repeat([]byte("head"), 1<<20), []byte("tail")
 	returned := make(chan struct{})
-	s.handler = func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
+	s.serve(func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(head)
 		_ = http.NewResponseController(w).Flush()
 		select {
@@ -49,7 +49,7 @@ func checkStreamedResponse(s *stage) {
 			s.r.Errorf("RoundTrip holds back more than 4 MiB of a response")
 		}
 		_, _ = w.Write(tail)
-	}
+	})
 	resp, err := s.trip(s.request(s.ctx, http.MethodGet))
 	if err != nil {
 		s.r.Errorf("RoundTrip of a fresh transport: %v", err)
@@ -68,7 +68,7 @@ func checkStreamedResponse(s *stage) {
 func checkStreamedEvents(s *stage) {
 	const events = 10
 	seen := make(chan struct{})
-	s.handler = func(_ *receipt, w http.ResponseWriter, r *http.Request) {
+	s.serve(func(_ *receipt, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		for n := range events {
 			_, _ = fmt.Fprintf(w, "data: %d\n", n)
@@ -83,7 +83,7 @@ func checkStreamedEvents(s *stage) {
 				return
 			}
 		}
-	}
+	})
 	resp, err := s.trip(s.request(s.ctx, http.MethodGet))
 	if err != nil {
 		s.r.Errorf("RoundTrip of a fresh transport: %v", err)
@@ -108,7 +108,7 @@ func checkStreamedEvents(s *stage) {
 // a pause.
 func checkLargeResponse(s *stage) {
 	content := bytes.Repeat([]byte("12345678"), 1<<20)
-	s.handler = func(_ *receipt, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) }
+	s.serve(func(_ *receipt, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
 	resp, err := s.trip(s.request(s.ctx, http.MethodGet))
 	if err != nil {
 		s.r.Errorf("RoundTrip of a fresh transport: %v", err)
@@ -125,7 +125,7 @@ func checkLargeResponse(s *stage) {
 }
 
 func checkBrokenResponse(s *stage) {
-	s.handler = func(_ *receipt, w http.ResponseWriter, r *http.Request) { truncate(w, r) }
+	s.serve(func(_ *receipt, w http.ResponseWriter, r *http.Request) { truncate(w, r) })
 	resp, err := s.trip(s.request(s.ctx, http.MethodGet))
 	if err == nil {
 		err = s.readError(resp)
@@ -137,18 +137,18 @@ func checkBrokenResponse(s *stage) {
 }
 
 func checkTrailers(s *stage) {
-	s.handler = func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
+	s.serve(func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Trailer", "X-Sum")
 		_, _ = io.WriteString(w, "body")
 		w.Header().Set("X-Sum", "42")
-	}
+	})
 	if resp, _ := s.ok(s.request(s.ctx, http.MethodGet)); resp != nil && resp.Trailer.Get("X-Sum") != "42" {
 		s.r.Errorf("after the body the trailer is %v, want the server's", resp.Trailer)
 	}
 }
 
 func checkInterimResponses(s *stage) {
-	s.handler = func(_ *receipt, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusEarlyHints) }
+	s.serve(func(_ *receipt, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusEarlyHints) })
 	interim := 0
 	ctx := httptrace.WithClientTrace(s.ctx, &httptrace.ClientTrace{
 		Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
@@ -164,7 +164,7 @@ func checkInterimResponses(s *stage) {
 
 // checkUpgrade uses a connection after 101 for hours.
 func checkUpgrade(s *stage) {
-	s.handler = func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
+	s.serve(func(_ *receipt, w http.ResponseWriter, _ *http.Request) {
 		conn, stream, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			s.r.Errorf("redoubttest: %v", err)
@@ -173,7 +173,7 @@ func checkUpgrade(s *stage) {
 		defer func() { _ = conn.Close() }()
 		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 		_, _ = io.Copy(conn, stream)
-	}
+	})
 	req := s.request(s.ctx, http.MethodGet)
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "echo")
