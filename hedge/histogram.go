@@ -44,31 +44,40 @@ type window struct {
 
 // record counts a latency. now is the time since some fixed moment.
 func (h *histogram) record(now, latency time.Duration) {
-	w := h.window(turn(now))
-	w.counts[bucket(latency)].Add(1)
-	w.count.Add(1)
+	if w := h.window(turn(now)); w != nil {
+		w.counts[bucket(latency)].Add(1)
+		w.count.Add(1)
+	}
 }
 
 func turn(now time.Duration) int64 { return int64(now/windowSize) + 1 }
 
-// window returns the window of a turn, emptied if it was that of another.
-// A record on its way into the old one may be lost, or counted in the new one.
+// window returns the window of a turn, emptied if it was that of an earlier one,
+// or nil if it is that of a later one. A record on its way into the old one may be
+// lost, or counted in the new one.
 func (h *histogram) window(turn int64) *window {
 	w := &h.windows[turn%windows]
-	if w.turn.Load() == turn {
-		return w
+	if w.turn.Load() < turn {
+		h.empty(w, turn)
 	}
+	if w.turn.Load() > turn {
+		return nil
+	}
+	return w
+}
+
+// empty gives w to a turn, unless another goroutine was quicker.
+func (h *histogram) empty(w *window, turn int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if w.turn.Load() >= turn {
-		return w
+		return
 	}
 	for i := range w.counts {
 		w.counts[i].Store(0)
 	}
 	w.count.Store(0)
 	w.turn.Store(turn)
-	return w
 }
 
 // current calls use with each window that is not too old.

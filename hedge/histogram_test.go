@@ -114,19 +114,38 @@ func TestHistogram_Bounds(t *testing.T) {
 	}
 }
 
+// TestHistogram_Concurrent has 8 workers record a latency every 100 ms, each by a
+// clock of its own. However far one lags behind, what it records counts for its
+// own time only: by the end for the last two windows.
 func TestHistogram_Concurrent(t *testing.T) {
+	const workers, each = 8, 100 // latencies in a window
 	var h histogram
 	var group sync.WaitGroup
-	for worker := range 8 {
+	for worker := range workers {
 		group.Go(func() {
-			for i := range 1000 {
-				h.record(time.Duration(i)*100*time.Millisecond, time.Duration(worker+1)*time.Millisecond)
-				h.percentile(time.Duration(i)*100*time.Millisecond, 0.5, 1)
+			for i := range 10 * each {
+				now := time.Duration(i) * 100 * time.Millisecond
+				h.record(now, time.Duration(worker+1)*time.Millisecond)
+				if i%10 == 0 {
+					h.percentile(now, 0.5, 1)
+				}
 			}
 		})
 	}
 	group.Wait()
-	if got := h.samples(100 * time.Second); got > 8*300 || got == 0 {
-		t.Errorf("%d latencies in 30 s of 8 a 100 ms, want at most 2400", got)
+	const underWay = 2 * workers // into a window that changed hands meanwhile
+	if got := h.samples(100 * time.Second); got < workers*each || got > 2*workers*each+underWay {
+		t.Errorf("%d latencies, want from %d to %d", got, workers*each, 2*workers*each+underWay)
+	}
+}
+
+// TestHistogram_Late holds that a latency which comes when its window has become
+// another is not counted there.
+func TestHistogram_Late(t *testing.T) {
+	var h histogram
+	h.record(windows*windowSize, time.Millisecond)
+	h.record(0, time.Millisecond)
+	if got := h.samples(windows * windowSize); got != 1 {
+		t.Errorf("%d latencies, want 1: the other is too old", got)
 	}
 }
