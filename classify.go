@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"syscall"
 
@@ -184,18 +183,6 @@ func textFault(text string) fault {
 		return fault{class: "invalid_request", local: true}
 	}
 	return fault{}
-}
-
-// withoutURL removes what url.Error adds around an error: http.Client adds its
-// own, and the URL may hold secrets.
-func withoutURL(err error) error {
-	for {
-		outer, ok := err.(*url.Error) //nolint:errorlint // Only what is outermost can be removed.
-		if !ok || outer.Err == nil {
-			return err
-		}
-		err = outer.Err
-	}
 }
 
 // schemeMismatch says what http.Client would, which recognises only an error

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/redoubt-go/redoubt/internal/roundtrip"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -45,7 +46,7 @@ func newExchange(ctx context.Context, t *Transport, req *http.Request) *exchange
 }
 
 func (x *exchange) run() (*http.Response, error) {
-	if hasBody(x.req) && x.req.GetBody == nil {
+	if roundtrip.HasBody(x.req) && x.req.GetBody == nil {
 		x.replay = newReplay(x.req.Body, x.t.MaxRequestBuffer)
 	}
 	returned := false
@@ -220,13 +221,13 @@ func (x *exchange) drop() {
 
 // rewindable reports whether another attempt would have the whole request body.
 func (x *exchange) rewindable() bool {
-	return !hasBody(x.req) || x.req.GetBody != nil || x.replay.rewindable()
+	return !roundtrip.HasBody(x.req) || x.req.GetBody != nil || x.replay.rewindable()
 }
 
 // body returns the request body for the next attempt, and GetBody for net/http's
 // own replays. The attempt has ctx.
 func (x *exchange) body(ctx context.Context) (io.ReadCloser, func() (io.ReadCloser, error), error) {
-	if !hasBody(x.req) {
+	if !roundtrip.HasBody(x.req) {
 		return x.req.Body, x.req.GetBody, nil
 	}
 	if x.replay == nil {
@@ -262,6 +263,6 @@ func (x *exchange) closeRequestBody() {
 	case x.replay != nil:
 		_ = x.replay.release()
 	case !x.bodyUsed:
-		closeBody(x.req)
+		roundtrip.CloseBody(x.req)
 	}
 }

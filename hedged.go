@@ -4,14 +4,14 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/redoubt-go/redoubt/internal/hedging"
+	"github.com/redoubt-go/redoubt/internal/roundtrip"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
 // Hedge begins a send of the request beside this one, with a span of its own. It
 // does not take part in the progress: that is about the first send, and from now
 // on knows that it is not all there is.
-func (s *sending) Hedge(ctx context.Context, ordinal int, h http.Header) (context.Context, hedging.Hedge) {
+func (s *sending) Hedge(ctx context.Context, ordinal int, h http.Header) (context.Context, roundtrip.Hedge) {
 	if !s.handed || s.resp != nil { // the request is another, such as one for a token
 		return ctx, nil
 	}

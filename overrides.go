@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/redoubt-go/redoubt/internal/hedging"
+	"github.com/redoubt-go/redoubt/internal/roundtrip"
 )
 
 // WithIdempotent returns a context that declares the requests sent with it
@@ -60,10 +60,10 @@ type overrides struct {
 }
 
 // overridesKey is one that package hedge knows too.
-type overridesKey = hedging.WishKey
+type overridesKey = roundtrip.WishKey
 
 // Wish tells package hedge what it has to know.
-func (o overrides) Wish() hedging.Wish { return hedging.Wish{Twice: o.idempotent, Once: o.once} }
+func (o overrides) Wish() roundtrip.Wish { return roundtrip.Wish{Twice: o.idempotent, Once: o.once} }
 
 func overridesOf(ctx context.Context) overrides {
 	o, _ := ctx.Value(overridesKey{}).(overrides)

@@ -6,6 +6,7 @@ import (
 	"net/http/httptrace"
 	"time"
 
+	"github.com/redoubt-go/redoubt/internal/roundtrip"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -221,7 +222,7 @@ func (p *progress) unsent(err error) bool {
 		return false
 	}
 	if !p.connecting {
-		return neverConnected(err)
+		return roundtrip.NeverConnected(err)
 	}
 	return p.conns == 0 || p.wroteHeaders == 0 && err.Error() == closedIdle
 }

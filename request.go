@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redoubt-go/redoubt/internal/roundtrip"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -52,7 +53,7 @@ func (s *sending) watched(body io.ReadCloser) io.ReadCloser {
 // chunks. Of those it sends TRACE again, and what has an idempotency key.
 func forbidReplay(out *http.Request) {
 	out.GetBody = nil
-	if hasBody(out) {
+	if roundtrip.HasBody(out) {
 		return
 	}
 	switch out.Method {
@@ -138,7 +139,7 @@ func (s *sending) prepare(out *http.Request) (err error) {
 	if out.URL != nil {
 		out.URL = cloneURL(out.URL)
 	}
-	if !hasBody(out) {
+	if !roundtrip.HasBody(out) {
 		return s.x.t.Prepare(out)
 	}
 	body, keep := out.Body, false
@@ -155,7 +156,7 @@ func (s *sending) prepare(out *http.Request) (err error) {
 		out.Body = body
 		keep = err == nil
 	} else if err != nil {
-		closeBody(out)
+		roundtrip.CloseBody(out)
 	}
 	return err
 }

@@ -31,11 +31,6 @@ var (
 	}{}))
 )
 
-// hasBody reports whether req has a body that might not be empty.
-func hasBody(req *http.Request) bool {
-	return req.Body != nil && req.Body != http.NoBody
-}
-
 // A watchedBody tells progress of its Reads.
 type watchedBody struct {
 	io.ReadCloser

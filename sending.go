@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
-	"syscall"
 
+	"github.com/redoubt-go/redoubt/internal/roundtrip"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -60,7 +59,7 @@ func (x *exchange) begin(layers context.Context) *sending {
 		s = new(sending)
 	}
 	s.x, s.layers = x, layers
-	s.graft = graft{Context: x.req.Context(), values: layers, progress: &s.progress}
+	s.graft = graft{roundtrip.Graft{Context: x.req.Context(), Values: layers}, &s.progress}
 	s.ctx, s.cancel = context.WithCancelCause(&s.graft)
 	limit := x.t.HeaderTimeout
 	if x.overrides.patient {
@@ -182,7 +181,7 @@ func (s *sending) fail(err error) error {
 	expired, cause := s.progress.stop(), s.interrupted()
 	phase, bodyErr := s.progress.state()
 	unsent := !s.handed || s.progress.unsent(err)
-	err = schemeMismatch(withoutURL(err))
+	err = schemeMismatch(roundtrip.WithoutURL(err))
 
 	var f fault
 	switch {
@@ -218,15 +217,6 @@ func (s *sending) fail(err error) error {
 	}
 	s.end(failure)
 	return failure
-}
-
-// neverConnected reports whether err says so, for a Base that does not tell of
-// its progress.
-func neverConnected(err error) bool {
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return true
-	}
-	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // deliver returns the response for the caller.

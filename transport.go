@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/roundtrip"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -154,10 +155,10 @@ type Transport struct {
 // It closes the request body on every path, and does not change req.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t == nil {
-		closeBody(req)
+		roundtrip.CloseBody(req)
 		return nil, errNilTransport
 	}
-	ctx, release := withCancel(req)
+	ctx, release := roundtrip.WithCancel(req, errRequestCancel)
 	defer release()
 	return newExchange(ctx, t, req).run()
 }
@@ -266,12 +267,6 @@ func (t *Transport) name(layer Layer) string {
 		return t.Name
 	}
 	return nameOf(layer)
-}
-
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		_ = req.Body.Close()
-	}
 }
 
 // ClientTrace lets otelhttp, as the Base of a [Transport] with SpansByBase, tell

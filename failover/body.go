@@ -4,6 +4,8 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"github.com/redoubt-go/redoubt/internal/roundtrip"
 )
 
 // A requestBody tells whether reading it failed.
@@ -53,36 +55,12 @@ func (b *responseBody) Close() error {
 
 func (b *responseBody) end(err error) { b.once.Do(func() { b.sending.end(err) }) }
 
-// upgraded is the body after 101 or CONNECT: the caller's own connection.
-type upgraded struct {
-	io.ReadWriteCloser
-
-	sending *sending
-}
-
-func (u upgraded) Close() error {
-	err := u.ReadWriteCloser.Close()
-	u.sending.end(nil)
-	return err
-}
-
-// halfCloser is an upgraded connection that can end its own direction alone.
-type halfCloser struct {
-	upgraded
-	closeWriter
-}
-
-type closeWriter interface{ CloseWrite() error }
-
-// newUpgraded returns body, or else what is the same but releases s on Close.
+// newUpgraded returns the body after 101 or CONNECT, the caller's own connection,
+// such that it ends s.
 func newUpgraded(body io.ReadCloser, s *sending) io.ReadCloser {
 	conn, ok := body.(io.ReadWriteCloser)
 	if !ok {
 		return &responseBody{inner: body, sending: s}
 	}
-	u := upgraded{conn, s}
-	if half, ok := conn.(closeWriter); ok {
-		return halfCloser{u, half}
-	}
-	return u
+	return roundtrip.Upgraded(conn, func() { s.end(nil) })
 }

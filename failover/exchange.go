@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/redoubt-go/redoubt/internal/hedging"
 	"github.com/redoubt-go/redoubt/internal/roundtrip"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
@@ -39,8 +38,8 @@ func (x *exchange) run() (*http.Response, error) {
 		if !returned { // a panic, or a Goexit
 			x.drop()
 		}
-		if !x.bodyUsed && x.req.Body != nil {
-			_ = x.req.Body.Close()
+		if !x.bodyUsed {
+			roundtrip.CloseBody(x.req)
 		}
 	}()
 	err := x.record()
@@ -139,7 +138,7 @@ func (x *exchange) refuse() error {
 // repeatable reports whether the request may be sent again although a server may
 // have acted on it.
 func (x *exchange) repeatable() bool {
-	wish := hedging.WishOf(x.req.Context())
+	wish := roundtrip.WishOf(x.req.Context())
 	return !wish.Once && (wish.Twice || roundtrip.Idempotent(x.req))
 }
 

@@ -59,7 +59,7 @@ func (x *exchange) begin(guard context.Context) *sending {
 	parent := guard
 	follow := guard.Done() != life.Done()
 	if follow {
-		parent = roundtrip.Graft(life, guard)
+		parent = &roundtrip.Graft{Context: life, Values: guard}
 	}
 	s.ctx, s.cancel = context.WithCancelCause(parent)
 	if follow {
@@ -178,7 +178,7 @@ func (s *sending) fail(err error) error {
 		<-x.ctx.Done() // net/http looks at it too, and was quicker
 	default:
 	}
-	err = withoutURL(err)
+	err = roundtrip.WithoutURL(err)
 	x.unsent = s.resp == nil && (s.watch.unsent(err) || rejected(err))
 	switch bad := s.watch.bodyErr.Load(); {
 	case x.ctx.Err() != nil:
@@ -195,18 +195,6 @@ func (s *sending) fail(err error) error {
 	x.unsafe = !x.rewindable() || !x.unsent && !x.repeatable()
 	s.end(err)
 	return err
-}
-
-// withoutURL removes what url.Error adds around an error: http.Client adds its
-// own, and the URL may hold secrets.
-func withoutURL(err error) error {
-	for {
-		outer, ok := err.(*url.Error) //nolint:errorlint // Only what is outermost can be removed.
-		if !ok || outer.Err == nil {
-			return err
-		}
-		err = outer.Err
-	}
 }
 
 // deliver returns the response for the caller.

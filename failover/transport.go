@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/law"
 	"github.com/redoubt-go/redoubt/internal/roundtrip"
 )
@@ -70,9 +71,7 @@ type Transport struct {
 // req.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := t.Check(); err != nil {
-		if req.Body != nil {
-			_ = req.Body.Close()
-		}
+		roundtrip.CloseBody(req)
 		return nil, err
 	}
 	ctx, release := roundtrip.WithCancel(req, errCancelled)
@@ -99,6 +98,17 @@ func (t *Transport) Check() error {
 	t.once.Do(func() { t.routes, t.err = t.plan() })
 	return t.err
 }
+
+// Explain tells redoubt.Check what t does.
+func (t *Transport) Explain() explain.Facts {
+	if t == nil {
+		return explain.Facts{Kind: explain.Failover}
+	}
+	return t.Failover.Explain()
+}
+
+// Unwrap returns what sends the requests.
+func (t *Transport) Unwrap() http.RoundTripper { return t.base() }
 
 func (t *Transport) base() http.RoundTripper {
 	if t == nil || t.Base == nil {

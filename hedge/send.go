@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/redoubt-go/redoubt/internal/hedging"
+	"github.com/redoubt-go/redoubt/internal/roundtrip"
 )
 
 // An httpSender sends a request. Each attempt has a copy and a body of its own,
@@ -16,7 +16,7 @@ type httpSender struct {
 	transport *Transport
 	req       *http.Request // the caller's, never changed
 	used      bool          // its body is the first attempt's, for want of another
-	hedges    []hedging.Hedge
+	hedges    []roundtrip.Hedge
 	first     firstSend
 	wasted    int // connections that losers cost, if each has its own
 }
@@ -51,7 +51,7 @@ func (s *httpSender) prepare(ctx context.Context, n int) (func() (*http.Response
 
 // body returns the body for attempt n.
 func (s *httpSender) body(n int) (io.ReadCloser, error) {
-	if !hasBody(s.req) {
+	if !roundtrip.HasBody(s.req) {
 		return s.req.Body, nil
 	}
 	body, err := s.req.GetBody()
@@ -65,7 +65,7 @@ func (s *httpSender) body(n int) (io.ReadCloser, error) {
 // hedge tells the redoubt.Transport further out, if there is one, about hedge n.
 func (s *httpSender) hedge(out *http.Request, n int) *http.Request {
 	s.hedges = append(s.hedges, nil)
-	sending := hedging.SendingOf(out.Context())
+	sending := roundtrip.SendingOf(out.Context())
 	if sending == nil {
 		return out
 	}
@@ -135,7 +135,7 @@ func (s *httpSender) discard(resp *http.Response) {
 // close closes the body that no attempt will close.
 func (s *httpSender) close() {
 	if !s.used {
-		closeBody(s.req)
+		roundtrip.CloseBody(s.req)
 	}
 }
 

@@ -5,7 +5,8 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/redoubt-go/redoubt/internal/hedging"
+	"github.com/redoubt-go/redoubt/internal/explain"
+	"github.com/redoubt-go/redoubt/internal/roundtrip"
 )
 
 // A Transport is an [http.RoundTripper] that sends a request a second time, by
@@ -41,7 +42,7 @@ type Transport struct {
 // on every path, and does not change req.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := t.Check(); err != nil {
-		closeBody(req)
+		roundtrip.CloseBody(req)
 		return nil, err
 	}
 	if t.Hedger == nil || !t.hedgeable(req) {
@@ -80,6 +81,17 @@ func (t *Transport) Check() error {
 	return t.Hedger.Check()
 }
 
+// Explain tells redoubt.Check what t does.
+func (t *Transport) Explain() explain.Facts {
+	if t == nil {
+		return explain.Facts{Kind: explain.Hedge}
+	}
+	return t.Hedger.Explain()
+}
+
+// Unwrap returns what sends the requests.
+func (t *Transport) Unwrap() http.RoundTripper { return t.base() }
+
 func (t *Transport) base() http.RoundTripper {
 	if t == nil || t.Base == nil {
 		return http.DefaultTransport
@@ -94,9 +106,9 @@ func (t *Transport) base() http.RoundTripper {
 // Source: RFC 9110, section 9.2.1.
 func (t *Transport) hedgeable(req *http.Request) bool {
 	ctx := req.Context()
-	wish := hedging.WishOf(ctx)
+	wish := roundtrip.WishOf(ctx)
 	switch {
-	case wish.Once, req.Method == http.MethodConnect, upgrades(req), hasBody(req) && req.GetBody == nil:
+	case wish.Once, req.Method == http.MethodConnect, upgrades(req), roundtrip.HasBody(req) && req.GetBody == nil:
 		return false
 	case wish.Twice, ctx.Value(idempotentKey{}) != nil:
 		return true
@@ -105,7 +117,7 @@ func (t *Transport) hedgeable(req *http.Request) bool {
 	}
 	switch req.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return !hasBody(req)
+		return !roundtrip.HasBody(req)
 	}
 	return false
 }
@@ -124,24 +136,11 @@ func upgrades(req *http.Request) bool {
 	return false
 }
 
-func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
-
-func closeBody(req *http.Request) {
-	if req != nil && req.Body != nil {
-		_ = req.Body.Close()
-	}
-}
-
 func (t *Transport) failure(resp *http.Response) bool {
 	if t.Failure != nil {
 		return t.Failure(resp)
 	}
-	switch resp.StatusCode {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
-		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
+	return roundtrip.FailureStatus(resp.StatusCode)
 }
 
 // WithIdempotent returns a context that declares the requests sent with it fit to

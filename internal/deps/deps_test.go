@@ -63,8 +63,8 @@ var rooms = map[string]room{
 	"retry":    layer(backoff),
 	"timeout":  layer(),
 	"limit":    layer(),
-	"hedge":    layer("internal/hedging"),
-	"failover": layer("internal/roundtrip", "internal/hedging"),
+	"hedge":    layer("internal/roundtrip"),
+	"failover": layer("internal/roundtrip"),
 
 	"breaker/shared": {imports: []string{"breaker", "internal/telemetry", "internal/law", "internal/explain"}},
 
@@ -76,7 +76,6 @@ var rooms = map[string]room{
 
 	"internal/telemetry": {imports: []string{otel + "/..."}},
 	"internal/explain":   {},
-	"internal/hedging":   {},
 	"internal/keyed":     {},
 	"internal/law":       {},
 	"internal/memhttp":   {},

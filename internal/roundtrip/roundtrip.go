@@ -4,13 +4,12 @@
 package roundtrip
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // Idempotent reports whether req may be sent twice, by its method or because its
@@ -48,7 +47,15 @@ func FailureStatus(status int) bool {
 // HasBody reports whether req has a body that might not be empty.
 func HasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
-// NeverConnected reports whether err says so by itself.
+// CloseBody closes the body of req, if there is one.
+func CloseBody(req *http.Request) {
+	if req != nil && req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
+// NeverConnected reports whether err says so, for a Base that does not tell of its
+// progress.
 func NeverConnected(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return true
@@ -69,49 +76,14 @@ func Invalid(text string) bool {
 	return false
 }
 
-// A graft has the values of one context and the life of another.
-type graft struct {
-	context.Context
-
-	values context.Context //nolint:containedctx // It is a context.
-}
-
-func (g graft) Value(key any) any {
-	if v := g.values.Value(key); v != nil {
-		return v
-	}
-	return g.Context.Value(key)
-}
-
-// Graft returns a context that lives as life does, with the values of values.
-// Package context finds life behind it, so that to derive from it costs no
-// goroutine.
-func Graft(life, values context.Context) context.Context {
-	return graft{Context: life, values: context.WithoutCancel(values)}
-}
-
-// WithCancel returns the context of req, ended with the cause cancelled also by
-// the legacy field [http.Request.Cancel], which [http.Client.Timeout] sets for
-// every transport that is not net/http's own. The second result must be called.
-func WithCancel(req *http.Request, cancelled error) (context.Context, func()) {
-	if req.Cancel == nil { //nolint:staticcheck // Deprecated, and in use by http.Client.
-		return req.Context(), func() {}
-	}
-	ctx, cancel := context.WithCancelCause(req.Context())
-	go func() {
-		select {
-		case <-req.Cancel: //nolint:staticcheck // As above.
-			if expired(req.Context()) {
-				<-ctx.Done() // any moment now, and with the better error
-			}
-			cancel(cancelled)
-		case <-ctx.Done():
+// WithoutURL removes what url.Error adds around an error: http.Client adds its
+// own, and the URL may hold secrets.
+func WithoutURL(err error) error {
+	for {
+		outer, ok := err.(*url.Error) //nolint:errorlint // Only what is outermost can be removed.
+		if !ok || outer.Err == nil {
+			return err
 		}
-	}()
-	return ctx, func() { cancel(nil) }
-}
-
-func expired(ctx context.Context) bool {
-	deadline, ok := ctx.Deadline()
-	return ok && !time.Now().Before(deadline)
+		err = outer.Err
+	}
 }

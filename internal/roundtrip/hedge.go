@@ -1,7 +1,4 @@
-// Package hedging is how the Transport of the root and that of package hedge,
-// which know nothing of each other, agree on a request that is sent twice at the
-// same time.
-package hedging
+package roundtrip
 
 import (
 	"context"
@@ -25,6 +22,9 @@ func WishOf(ctx context.Context) Wish {
 	}
 	return Wish{}
 }
+
+// The Transport of the root and that of package hedge know nothing of each other.
+// By what follows they agree on a request that is sent twice at the same time.
 
 // A Sending is a send under way beside which others may be made. Its method is
 // called by the goroutine that called RoundTrip.
