@@ -84,7 +84,7 @@ func do[T any](ctx context.Context, h *Hedger, s sender[T]) (T, context.CancelCa
 	r := &race[T]{
 		h:       h,
 		sender:  s,
-		inner:   innerContext{ctx},
+		inner:   innerContext{telemetry.Beside(ctx)},
 		begun:   h.now(),
 		results: make(chan result[T], 1+h.config.Hedges), // nobody waits to deliver
 	}

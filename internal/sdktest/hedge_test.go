@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/failover"
 	"github.com/redoubt-go/redoubt/hedge"
 	"github.com/redoubt-go/redoubt/internal/memhttp"
 	"github.com/redoubt-go/redoubt/retry"
@@ -268,5 +269,42 @@ func TestHedge_LatePanic(t *testing.T) {
 			redoubt.hedges {hedge} {redoubt.hedge.result=won redoubt.layer.name=ledger redoubt.name=billing} sum 1
 			redoubt.retry.attempts {attempt} {redoubt.name=billing} n 1 sum 1
 		`)
+	})
+}
+
+// TestHedge_OverFailover: beside one another, sends that become several in turn do
+// not share the call of the Transport around them. The race detector watches.
+func TestHedge_OverFailover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSDK()
+		server := memhttp.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(10 * time.Millisecond)
+			if r.Host == "example.com" {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		}))
+		list := failover.New(failover.Config{Name: "mirrors", Endpoints: []string{"http://example.com", "http://b.test"}})
+		quick := hedger(func(c *hedge.Config) { c.Delay, c.Hedges = time.Nanosecond, 3 })
+		rt := s.edge(&hedge.Transport{
+			Base:   &failover.Transport{Base: server.Transport, Failover: list},
+			Hedger: quick,
+		})
+		rt.SpansByBase = true
+		for range 20 {
+			if err := fetch(t.Context(), t, rt, "GET", nil); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		for _, span := range s.recorder.Ended() {
+			if span.Name() != "redoubt billing" {
+				continue
+			}
+			for _, attr := range span.Attributes() {
+				if attr.Key == "redoubt.attempts" && attr.Value.AsInt64() != 1 {
+					t.Errorf("a call of %d attempts, want 1", attr.Value.AsInt64())
+				}
+			}
+		}
 	})
 }

@@ -54,6 +54,17 @@ func Inherit(ctx context.Context) (context.Context, *Call) {
 	return &callContext{Context: ctx, call: call}, call
 }
 
+// Beside returns the context for a send beside which others may be made at the
+// same time, so that none of them inherits the call: each that makes several of one
+// begins a call of its own.
+func Beside(ctx context.Context) context.Context {
+	c, ok := ctx.Value(resendKey{}).(*resendContext)
+	if !ok || c.call == nil {
+		return ctx
+	}
+	return &resendContext{Context: ctx, resend: c.resend}
+}
+
 // Attempts returns how many attempts c has had.
 func (c *Call) Attempts() int {
 	if c == nil {

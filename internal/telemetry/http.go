@@ -52,7 +52,11 @@ type sendKey struct {
 // attempt of c. The send must be ended.
 func (c *Call) Send(ctx context.Context, r Request) (context.Context, *Send) {
 	if r.ByBase {
-		ctx = &resendContext{Context: ctx, resend: r.Resend, call: c}
+		inherited := c
+		if r.Hedge > 0 { // others are under way, and a Call is for one at a time
+			inherited = nil
+		}
+		ctx = &resendContext{Context: ctx, resend: r.Resend, call: inherited}
 	}
 	if c == nil {
 		return ctx, nil

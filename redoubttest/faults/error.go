@@ -35,6 +35,12 @@ func (e *StatusError) Retryable() bool {
 // RetryAfter returns how long the dependency asks to wait, and whether it does.
 func (e *StatusError) RetryAfter() (time.Duration, bool) { return e.after, e.after > 0 }
 
+// Throttled reports whether the dependency turned the call away because it has too
+// much to do: after 429 and 503.
+func (e *StatusError) Throttled() bool {
+	return e.Code == http.StatusTooManyRequests || e.Code == http.StatusServiceUnavailable
+}
+
 // DependencyFailure reports whether the dependency does not work, as opposed to
 // limiting its callers.
 func (e *StatusError) DependencyFailure() bool { return e.Code >= 500 }
