@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/redoubttest/faults"
 )
 
@@ -374,6 +375,25 @@ func TestDuplicates(t *testing.T) {
 	}
 	if c := inj.Counts(); c.Effects != 3 || c.Duplicates != 1 {
 		t.Errorf("counts = %+v, want 3 effects, 1 of them a duplicate", c)
+	}
+}
+
+// TestStatusError holds what layers ask a status.
+func TestStatusError(t *testing.T) {
+	for code, want := range map[int][3]bool{ // retryable, throttled, the dependency's failure
+		400: {false, false, false},
+		408: {true, false, false},
+		429: {true, true, false},
+		500: {true, false, true},
+		503: {true, true, true},
+	} {
+		err := &faults.StatusError{Code: code}
+		if got := [3]bool{err.Retryable(), err.Throttled(), err.DependencyFailure()}; got != want {
+			t.Errorf("%v: retryable, throttled, failure: %v, want %v", err, got, want)
+		}
+	}
+	if got, want := limit.DefaultClassify(&faults.StatusError{Code: 429}), limit.Dropped; got != want {
+		t.Errorf("limit takes a 429 as %v, want %v", got, want)
 	}
 }
 
