@@ -78,7 +78,7 @@ func Explain(layer Layer) Report {
 
 // Explain says what the Transport does to a request, as [Explain] does for a
 // layer: its own time limits are rows too, and Base, if that tells what it does,
-// as a hedge or a failover do.
+// as a hedge, a failover and another Transport do.
 //
 //	client := redoubt.NewClient("billing")
 //	fmt.Println(client.Transport.(*redoubt.Transport).Explain())
@@ -88,15 +88,7 @@ func (t *Transport) Explain() Report {
 		e.wrong("Transport", errNilTransport)
 		return e.report()
 	}
-	if err := t.checkFields(); err != nil {
-		e.wrong("Transport", err)
-	}
-	if t.Layer != nil {
-		e.visit(t.Layer, "layer")
-	}
-	e.header(t)
-	e.base(t.Base)
-	e.stall(t)
+	e.transport(t, "Transport", "layer")
 	return e.report()
 }
 
@@ -104,6 +96,7 @@ func (t *Transport) Explain() Report {
 type explanation struct {
 	layers   []described
 	findings []Finding
+	bases    int // seen so far
 }
 
 // A described is a layer that told its facts.
@@ -168,44 +161,70 @@ func (e *explanation) add(d described) {
 	e.layers = append(e.layers, d)
 }
 
+// transport adds t, its layers and the transports further in.
+func (e *explanation) transport(t *Transport, where, layer string) {
+	if err := t.checkFields(); err != nil {
+		e.wrong(where, err)
+	}
+	if t.Layer != nil {
+		e.visit(t.Layer, layer)
+	}
+	e.header(t, where)
+	e.base(t, where)
+	e.stall(t, where)
+}
+
 // header adds what bounds an attempt until the response's headers.
-func (e *explanation) header(t *Transport) {
+func (e *explanation) header(t *Transport, where string) {
 	base, ok := t.base().(*http.Transport)
 	switch {
 	case t.HeaderTimeout > 0:
 		e.add(described{
 			Facts: Facts{Kind: KindTimeout, Limit: t.HeaderTimeout},
-			where: "Transport", typ: "HeaderTimeout",
+			where: where, typ: "HeaderTimeout",
 			phases: 3, // to connect, to send, to wait
 		})
 	case ok && base.ResponseHeaderTimeout > 0:
 		e.add(described{
 			Facts: Facts{Kind: KindTimeout, Limit: base.ResponseHeaderTimeout},
-			where: "Transport.Base", typ: "ResponseHeaderTimeout",
+			where: where + ".Base", typ: "ResponseHeaderTimeout",
 			phases: 3,
 		})
 	}
 }
 
 // stall adds what bounds the reading of the response.
-func (e *explanation) stall(t *Transport) {
+func (e *explanation) stall(t *Transport, where string) {
 	limit := max(t.stallTimeout(), 0)
 	e.add(described{
 		Facts: Facts{Kind: KindTimeout, Limit: limit},
-		where: "Transport", typ: "StallTimeout",
+		where: where, typ: "StallTimeout",
 		body: true,
 	})
 }
 
-// base adds the transports further in, as far as they tell what they do.
-func (e *explanation) base(base http.RoundTripper) {
-	where := "Transport.Base"
-	for range 16 { // that is no limit for anything but a ring
+// maxBases is no limit for anything but a ring.
+const maxBases = 16
+
+// base adds the transports further in than t, as far as they tell what they do.
+func (e *explanation) base(t *Transport, where string) {
+	silent := t.SpansByBase
+	for base := t.Base; e.bases < maxBases; {
+		e.bases++
+		where += ".Base"
+		if inner, ok := base.(*Transport); ok && inner != nil {
+			e.transport(inner, where, where+".Layer")
+			return
+		}
 		if l, ok := base.(interface{ Check() error }); ok {
 			if err := l.Check(); err != nil {
 				e.wrong(where, err)
 				return
 			}
+		}
+		if l, ok := base.(interface{ MakesSpans() bool }); ok && l.MakesSpans() && !silent {
+			e.find(Mistake, "spans-twice", where, "%s makes spans of its own, so that each request has two; set SpansByBase of the Transport around it", typeName(base))
+			silent = true
 		}
 		l, ok := base.(explain.Explainer)
 		if !ok {
@@ -216,7 +235,7 @@ func (e *explanation) base(base http.RoundTripper) {
 		if !ok {
 			return
 		}
-		base, where = inner.Unwrap(), where+".Base"
+		base = inner.Unwrap()
 	}
 }
 

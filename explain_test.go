@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/failover"
+	"github.com/redoubt-go/redoubt/hedge"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
@@ -543,6 +546,64 @@ func TestTransport_Explain_Bases(t *testing.T) {
 	ring.RoundTripper = ring
 	if rows := len((&redoubt.Transport{Base: ring}).Explain().Layers); rows != 17 {
 		t.Errorf("%d rows for a ring", rows)
+	}
+}
+
+// What is between two Transports is judged as part of one call.
+func TestTransport_Explain_RealBases(t *testing.T) {
+	guarded := &redoubt.Transport{Layer: redoubt.Stack{breaker.New(breaker.Config{Name: "billing"}), timeout.Limit(time.Second)}}
+	hedged := &hedge.Transport{Base: guarded, Hedger: hedge.New(hedge.Config{Name: "reads", Delay: 50 * time.Millisecond})}
+	list := failover.New(failover.Config{Name: "mirrors", Endpoints: []string{"http://a.test", "http://b.test"}})
+	if got := list.Name(); got != "mirrors" {
+		t.Errorf("Name() = %q, want mirrors", got)
+	}
+	tests := []struct {
+		name  string
+		base  http.RoundTripper
+		rows  []string
+		rules []string // of mistakes
+	}{
+		{
+			"a hedge outside of a breaker", hedged,
+			[]string{
+				"Transport.Base hedge.Transport", "Transport.Base.Base.Layer[0] breaker.Breaker",
+				"Transport.Base.Base.Layer[1] timeout.Limit",
+			},
+			[]string{"hedge-outside-breaker"},
+		},
+		{
+			"a failover", &failover.Transport{Failover: list, SpansByBase: true},
+			[]string{"Transport.Base failover.Transport"}, nil,
+		},
+		{
+			"a failover with spans below a hedge",
+			&hedge.Transport{Base: &failover.Transport{Failover: list}},
+			[]string{"Transport.Base hedge.Transport", "Transport.Base.Base failover.Transport"}, []string{"spans-twice"},
+		},
+		{"a Transport that is nil", (*redoubt.Transport)(nil), nil, []string{"misconfigured"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			report := (&redoubt.Transport{Base: tt.base}).Explain()
+			var rows, rules []string
+			for _, l := range report.Layers {
+				if l.Type != "StallTimeout" {
+					rows = append(rows, l.Where+" "+l.Type)
+				}
+			}
+			for _, f := range report.Findings {
+				if f.Severity == redoubt.Mistake {
+					rules = append(rules, f.Rule)
+				}
+			}
+			if !slices.Equal(rows, tt.rows) || !slices.Equal(rules, tt.rules) {
+				t.Errorf("rows %q, mistakes %q, want %q, %q", rows, rules, tt.rows, tt.rules)
+			}
+		})
+	}
+	silent := &redoubt.Transport{Base: &failover.Transport{Failover: list}, SpansByBase: true}
+	if err := silent.Check(); err != nil {
+		t.Errorf("Check() = %v, want nil with SpansByBase", err)
 	}
 }
 

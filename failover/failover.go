@@ -249,6 +249,9 @@ func (f *Failover) check() error {
 	return nil
 }
 
+// Name returns the name of the configuration.
+func (f *Failover) Name() string { return f.Explain().Name }
+
 // Explain tells redoubt.Check what f does.
 func (f *Failover) Explain() explain.Facts {
 	if f == nil {
