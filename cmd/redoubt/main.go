@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/exit"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/proc"
@@ -36,10 +38,20 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer flush()
 
 	root := newRoot(stdout, stderr)
-	root.SetArgs(args)
+	root.SetArgs(asHgtool(os.Args[0], args))
 	err = root.ExecuteContext(ctx)
 	if err != nil && err.Error() != "" {
 		fmt.Fprintf(stderr, "redoubt: %v\n", err)
 	}
 	return exit.Code(err)
+}
+
+// asHgtool returns the command line of "redoubt hg" if redoubt was called by the
+// name of Mozilla's hgtool, through a link, so that what calls that need not
+// change. Completion scripts know redoubt by its own name only.
+func asHgtool(name string, args []string) []string {
+	if !strings.HasPrefix(filepath.Base(name), "hgtool") {
+		return args
+	}
+	return append([]string{"hg"}, args...)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -74,8 +73,30 @@ trace of the caller.`,
 	}
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
+	refuseUnknown(root)
 	markUsage(root)
 	return root
+}
+
+// refuseUnknown makes commands that only hold others fail if the name after them
+// is none of those: cobra prints their help, and a script would take the exit
+// code 0 for success. Without a name they print their help, as redoubt does.
+func refuseUnknown(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		refuseUnknown(sub)
+	}
+	if cmd.Runnable() || !cmd.HasSubCommands() {
+		return
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.DisableFlagsInUseLine = true
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		return unknownCommand(cmd, args[0])
+	}
 }
 
 // markUsage gives the errors about arguments, which cobra finds, the exit code
@@ -100,7 +121,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 	if near := cmd.SuggestionsFor(name); len(near) > 0 {
 		message += ", did you mean " + strings.Join(near, " or ") + "?"
 	}
-	return exit.With(exit.Usage, errors.New(message+"; see redoubt --help"))
+	return exit.With(exit.Usage, fmt.Errorf("%s; see %s --help", message, cmd.CommandPath()))
 }
 
 func versionCommand() *cobra.Command {

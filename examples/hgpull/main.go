@@ -18,24 +18,26 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/failover"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
 
-// A mirror is a server with a stack of its own, so that one that fails says
-// nothing about the others.
-type mirror struct {
-	name, url string
-	stack     redoubt.Stack
-}
-
-func newMirror(name, url string, limit time.Duration) mirror {
-	return mirror{name, url, redoubt.Stack{
-		redoubt.Telemetry{Name: "hg pull"},
-		retry.Policy{MaxAttempts: 2, Backoff: retry.FullJitter(100*time.Millisecond, time.Second)},
-		breaker.New(breaker.Config{Name: name, Consecutive: 2, Cooldown: time.Minute, Classify: illness}),
-		timeout.Limit(limit), // hg itself has none on https
-	}}
+// newMirrors returns the servers at urls, in the order in which they are asked.
+// Each has a stack of its own: one that fails says nothing about the others.
+func newMirrors(urls []string, limit func(url string) time.Duration) *failover.Failover {
+	return failover.New(failover.Config{
+		Name:      "mirrors",
+		Endpoints: urls,
+		Guard: func(url string) failover.Layer {
+			return redoubt.Stack{
+				retry.Policy{MaxAttempts: 2, Backoff: retry.FullJitter(100*time.Millisecond, time.Second)},
+				breaker.New(breaker.Config{Name: url, Consecutive: 2, Cooldown: time.Minute, Classify: illness}),
+				timeout.Limit(limit(url)), // hg itself has none on https
+			}
+		},
+		TryNext: func(error) bool { return true }, // even after "unknown revision"
+	})
 }
 
 var errStale = errors.New("it does not have the revision")
@@ -50,21 +52,17 @@ func illness(err error) breaker.Outcome {
 
 // pull gets a revision into repo from the first mirror that has it. It asks by
 // hash: to "what is new?" a stale mirror says "nothing", and exits with 0.
-func pull(ctx context.Context, out io.Writer, mirrors []mirror, repo, revision string) error {
-	var errs []error
-	for _, m := range mirrors {
-		err := m.stack.Do(ctx, func(ctx context.Context) error { return hgPull(ctx, repo, m.url, revision) })
+func pull(ctx context.Context, out io.Writer, mirrors *failover.Failover, repo, revision string) error {
+	_, err := failover.Do(ctx, mirrors, func(ctx context.Context, url string) (struct{}, error) {
+		err := hgPull(ctx, repo, url, revision)
 		if err == nil {
-			fmt.Fprintf(out, "%s: pulled\n", m.name)
-			return nil
+			fmt.Fprintf(out, "%s: pulled\n", url)
+		} else {
+			fmt.Fprintf(out, "%s: %v\n", url, err)
 		}
-		if refused, ok := errors.AsType[*breaker.OpenError](err); ok {
-			err = refused
-		}
-		fmt.Fprintf(out, "%s: %v\n", m.name, err)
-		errs = append(errs, fmt.Errorf("%s: %w", m.name, err))
-	}
-	return errors.Join(errs...)
+		return struct{}{}, err
+	})
+	return err
 }
 
 // hgPull runs hg once. When ctx ends hg is asked to roll back, and killed if
@@ -106,9 +104,6 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	case 1, 2:
 		return errors.New("usage: hgpull [REPO REVISION URL...]")
 	}
-	var mirrors []mirror
-	for _, url := range args[2:] {
-		mirrors = append(mirrors, newMirror(url, url, time.Hour))
-	}
+	mirrors := newMirrors(args[2:], func(string) time.Duration { return time.Hour })
 	return pull(ctx, out, mirrors, args[0], args[1])
 }

@@ -68,12 +68,14 @@ func demonstrate(ctx context.Context, out io.Writer) error {
 		return err
 	}
 
-	mirrors := []mirror{
-		newMirror("dead", "http://"+dead.Addr().String(), time.Minute),
-		newMirror("hanging", "http://"+hanging.Addr().String(), time.Second),
-		newMirror("stale", urls[0], time.Minute),
-		newMirror("upstream", urls[1], time.Minute),
-	}
+	hangs := "http://" + hanging.Addr().String()
+	urls = append([]string{"http://" + dead.Addr().String(), hangs}, urls...)
+	mirrors := newMirrors(urls, func(url string) time.Duration {
+		if url == hangs {
+			return time.Second
+		}
+		return time.Minute
+	})
 	for _, revision := range []string{first, second} {
 		if err := pull(ctx, out, mirrors, local, revision); err != nil {
 			return err

@@ -89,6 +89,19 @@ func resetCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&dir, "state-dir", "", stateDirUsage)
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+		store, err := circuits.Open(dir)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var names []string
+		for _, c := range named(cmd, store) {
+			if !slices.Contains(given, c.Name) {
+				names = append(names, c.Name)
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
 	cmd.Flags().BoolVar(&all, "all", false, "reset all")
 	return cmd
 }

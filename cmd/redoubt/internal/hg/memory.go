@@ -11,7 +11,6 @@ import (
 	"github.com/redoubt-go/redoubt/breaker/shared"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/remote"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/source"
-	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/statedir"
 )
 
 // MemoryName is the name of the circuits that remember mirrors which are no
@@ -24,7 +23,7 @@ const memory = 5 * time.Minute
 
 func (r *runner) memoryOf(s source.Source) *shared.Breaker {
 	return shared.New(shared.Config{
-		Name: MemoryName, Key: s.String() + " for " + r.Primary.String(), Store: shared.NewFileStore(statedir.Breakers(r.StateDir)),
+		Name: MemoryName, Key: s.String() + " for " + r.Primary.String(), Store: r.circuits(),
 		Consecutive: 1, Cooldown: memory, MaxCooldown: memory,
 	})
 }

@@ -15,7 +15,7 @@ type Options struct {
 	Primary source.Source
 	Mirrors []source.Source // asked before the primary, in this order
 	Bundles []bundle.Bundle
-	Dest    string // absolute
+	Dest    string // absolute; "" only with NoUpdate
 
 	Revision source.Revision // zero means the tip of the default branch
 
@@ -25,6 +25,7 @@ type Options struct {
 	DiscardChanges bool // uncommitted ones
 	DiscardCommits bool // that no source has
 	Replace        bool // whatever else stands at Dest
+	NoUpdate       bool // make the store ready, which is below ShareBase, and leave Dest alone
 	Purge          bool // files that are not tracked
 	Swap           bool // build aside even if Dest could be updated
 	Repair         bool // rebuild what is damaged

@@ -1,6 +1,7 @@
 package hg
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -33,7 +34,7 @@ func plan(ctx context.Context, o Options, rep *report.Report) error {
 		return err
 	}
 	defer hg.Close()
-	r := &runner{Options: o, hg: hg, report: rep}
+	r := &runner{Options: o, hg: hg, report: rep, readOnly: true}
 	r.connect()
 	defer r.disconnect()
 	if err := r.version(ctx); err != nil {
@@ -50,6 +51,9 @@ func (r *runner) say(format string, args ...any) {
 }
 
 func (r *runner) plan(ctx context.Context) error {
+	if r.NoUpdate {
+		return r.planStore(ctx)
+	}
 	info, err := checkout.Inspect(r.Dest)
 	if err != nil {
 		return failure.New(failure.Disk, "%w", err)
@@ -65,21 +69,35 @@ func (r *runner) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	repo := r.Dest
-	if store != "" {
-		repo = store
-	}
-	node := r.localNode(ctx, repo, revision)
-	if node == "" {
-		if node, err = r.planFetch(ctx, repo, revision); err != nil {
-			return err
-		}
-	} else {
-		r.say("use revision %.12s, which is in %s; no network", node, repo)
+	node, err := r.planNode(ctx, cmp.Or(store, r.Dest), revision)
+	if err != nil {
+		return err
 	}
 	r.planCheckout(info, store, node)
-	r.report.Edit(func(res *report.Result) { res.Got = node })
 	return nil
+}
+
+func (r *runner) planStore(ctx context.Context) error {
+	revision, err := r.resolve(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := r.planNode(ctx, r.pooledStore(), revision); err != nil {
+		return err
+	}
+	r.say("leave the working copy alone")
+	return nil
+}
+
+// planNode says where the revision comes from.
+func (r *runner) planNode(ctx context.Context, repo string, revision source.Revision) (node string, err error) {
+	if node = r.localNode(ctx, repo, revision); node != "" {
+		r.say("use revision %.12s, which is in %s; no network", node, repo)
+	} else if node, err = r.planFetch(ctx, repo, revision); err != nil {
+		return "", err
+	}
+	r.report.Edit(func(res *report.Result) { res.Got = node })
+	return node, nil
 }
 
 func (r *runner) localNode(ctx context.Context, repo string, revision source.Revision) string {

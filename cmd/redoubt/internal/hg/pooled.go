@@ -61,6 +61,36 @@ func (r *runner) pooled(ctx context.Context, dir string, info checkout.Info, rev
 	}
 }
 
+// stored brings the revision into a shared store, and nothing else.
+func (r *runner) stored(ctx context.Context, dir string, revision source.Revision) (string, error) {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
+		return "", failure.New(failure.Disk, "%w", err)
+	}
+	p := &pool{runner: r, dir: dir}
+	defer p.release()
+	node, err := p.ready(ctx, revision)
+	if err != nil || r.Verify != checkout.Store {
+		return node, err
+	}
+	r.report.Phase("verify")
+	broken := p.hg.Verify(ctx, dir)
+	switch {
+	case broken == nil:
+		return node, nil
+	case !damaged(broken):
+		return "", broken
+	case !r.Repair:
+		return "", failure.New(failure.Damaged, "the store %s is damaged, use --repair to rebuild it: %v", dir, broken)
+	}
+	if _, err := p.repair(ctx, checkout.Info{}, revision, broken); err != nil {
+		return "", err
+	}
+	if err := p.share(ctx); err != nil {
+		return "", err
+	}
+	return node, p.hg.Verify(ctx, dir)
+}
+
 func (p *pool) release() {
 	p.use.Release()
 	p.write.Release()

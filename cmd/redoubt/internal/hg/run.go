@@ -73,11 +73,14 @@ func run(ctx context.Context, o Options, rep *report.Report, stderr io.Writer) e
 	if err := r.version(ctx); err != nil {
 		return err
 	}
+	defer r.remember(ctx)
+	if r.NoUpdate {
+		return r.makeStore(ctx)
+	}
 	if err := r.lockDest(ctx); err != nil {
 		return err
 	}
 	defer r.dest.Release()
-	defer r.remember(ctx)
 	return r.make(ctx)
 }
 
@@ -91,6 +94,8 @@ type runner struct {
 	remotes []*remote.Remote // the primary last
 	breaker map[string]*shared.Breaker
 	plain   bool // without bundles, as one was bad
+
+	readOnly bool // leave the files of circuits as they are
 
 	dest *lock.Lock
 }
@@ -189,12 +194,32 @@ func (r *runner) make(ctx context.Context) error {
 	return nil
 }
 
+// makeStore brings the revision into the shared store and looks at nothing else.
+func (r *runner) makeStore(ctx context.Context) error {
+	r.report.Phase("look")
+	revision, err := r.resolve(ctx)
+	if err != nil {
+		return err
+	}
+	dir := r.pooledStore()
+	node, err := r.stored(ctx, dir, revision)
+	if err != nil {
+		return err
+	}
+	r.report.Step("the store %s has %.12s", dir, node)
+	r.report.Edit(func(res *report.Result) { res.Got = node })
+	return nil
+}
+
+// pooledStore returns the store of the primary's repository below ShareBase.
+func (r *runner) pooledStore() string { return filepath.Join(r.ShareBase, store.Name(r.Primary)) }
+
 // storeOf returns the shared store that the destination uses, or is to use, ""
 // if it has its own.
 func (r *runner) storeOf(info checkout.Info) (string, error) {
 	wanted := ""
 	if r.ShareBase != "" {
-		wanted = filepath.Join(r.ShareBase, store.Name(r.Primary))
+		wanted = r.pooledStore()
 	}
 	if info.Kind != checkout.Repository || info.Store == wanted {
 		return wanted, nil

@@ -2,6 +2,7 @@ package hg
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -80,16 +81,25 @@ func (r *runner) guard(s source.Source) *mirror.Mirror {
 	})
 }
 
+// circuits returns where circuits are kept.
+func (r *runner) circuits() shared.Store {
+	files := shared.NewFileStore(statedir.Breakers(r.StateDir))
+	if r.readOnly {
+		return &overlay{Store: files}
+	}
+	return files
+}
+
 func (r *runner) circuit(s source.Source) *shared.Breaker {
 	key := s.Endpoint()
 	if b := r.breaker[key]; b != nil {
 		return b
 	}
 	b := shared.New(shared.Config{
-		Name: BreakerName, Key: key, Store: shared.NewFileStore(statedir.Breakers(r.StateDir)),
+		Name: BreakerName, Key: key, Store: r.circuits(),
 		Consecutive: r.BreakerFailures, Cooldown: r.BreakerCooldown, HonorRetryAfter: true,
 		Classify: mirror.BreakerOutcome,
-		Logger:   slog.New(warnings{r.report}),
+		Logger:   slog.New(warnings{r.report, key}),
 	})
 	r.breaker[key] = b
 	return b
@@ -189,16 +199,27 @@ func (r *runner) sortByTime(ctx context.Context) {
 
 // warnings shows the one warning of a breaker whose store can't be used, and
 // that a circuit opens or closes.
-type warnings struct{ report *report.Report }
+type warnings struct {
+	report *report.Report
+	server string
+}
 
 func (w warnings) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
 
 func (w warnings) Handle(_ context.Context, record slog.Record) error {
+	attrs := make(map[string]slog.Value)
 	text := record.Message
 	record.Attrs(func(a slog.Attr) bool {
+		attrs[a.Key] = a.Value
 		text += " " + a.String()
 		return true
 	})
+	if to, ok := attrs["to"]; ok {
+		text = fmt.Sprintf("%s: circuit is %v", w.server, to)
+	}
+	if until, ok := attrs["cooldown"]; ok {
+		text = fmt.Sprintf("%s: left alone for %v (%v)", w.server, until.Duration().Round(time.Second), attrs["class"])
+	}
 	if record.Level >= slog.LevelWarn {
 		w.report.Warn("%s", text)
 	} else {

@@ -74,6 +74,18 @@ func resetCommand() *cobra.Command {
 			return errors.Join(errs...)
 		},
 	}
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		store, err := circuits.Open(dir)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var servers []string
+		for _, c := range known(cmd, store) {
+			server, _, _ := strings.Cut(c.Key, " for ")
+			servers = append(servers, server)
+		}
+		return servers, cobra.ShellCompDirectiveNoFileComp
+	}
 	cmd.Flags().StringVar(&dir, "state-dir", "", "`directory` of what is known of servers (default: $XDG_STATE_HOME/redoubt)")
 	return cmd
 }
@@ -91,10 +103,14 @@ func chosen(cmd *cobra.Command, store shared.Store, urls []string) ([]shared.Cir
 		if err != nil {
 			return nil, exit.With(exit.Usage, err)
 		}
+		found := len(which)
 		for _, c := range all {
 			if c.Key == s.Endpoint() || strings.HasPrefix(c.Key, s.String()+" for ") {
 				which = append(which, c)
 			}
+		}
+		if len(which) == found {
+			fmt.Fprintf(cmd.ErrOrStderr(), "redoubt: nothing was known of %s\n", s)
 		}
 	}
 	return which, nil

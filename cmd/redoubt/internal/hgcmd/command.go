@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/exit"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/checkout"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/failure"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/report"
 )
@@ -31,6 +32,9 @@ The command line and the environment of Mozilla's hgtool are understood; --compa
 a name that begins with "hgtool", or one of hgtool's own flags turns on its
 manners: it discards what is in the way, repairs, and prints "Got revision".
 
+With --noupdate only the store below --share-base is made ready: 0 then means that
+it has the revision. DEST is not looked at.
+
 Passwords belong into ~/.netrc. Those in URLs show nowhere but, for an instant,
 in the list of processes.`
 
@@ -39,6 +43,9 @@ const examples = `  # A revision, from a mirror if that has it:
 
   # The tip of a branch, all working copies of this machine sharing one store:
   redoubt hg --share-base /builds/hg --branch default --purge https://hg.mozilla.org/repo src
+
+  # Fill the store when the machine starts, so that later jobs need no network:
+  redoubt hg --share-base /builds/hg --branch default --noupdate https://hg.mozilla.org/repo
 
   # What would be done, and where the time goes:
   redoubt hg --plan https://hg.mozilla.org/repo src
@@ -74,7 +81,7 @@ func Command() *cobra.Command {
 		Short:   "Make a working copy of a Mercurial repository, whatever fails",
 		Long:    long + "\n" + exitCodes,
 		Example: examples,
-		Args:    cobra.RangeArgs(1, 2),
+		Args:    checkArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd, args)
 		},
@@ -82,8 +89,32 @@ func Command() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	f.add(cmd)
+	complete(cmd)
 	cmd.AddCommand(statusCommand(), resetCommand())
 	return cmd
+}
+
+func checkArgs(_ *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return errors.New("URL is missing")
+	case len(args) > 2:
+		return fmt.Errorf("%q is one too many after URL and DEST", args[2])
+	default:
+		return nil
+	}
+}
+
+// complete tells the shell what the flags with few values may be.
+func complete(cmd *cobra.Command) {
+	var levels []string
+	for _, level := range checkout.Levels {
+		levels = append(levels, string(level))
+	}
+	for flag, values := range map[string][]string{"verify": levels, "prefer": {"given", "fastest"}} {
+		// It fails for flags that there are not, and main's tests ask for these.
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
 }
 
 func (f *flags) run(cmd *cobra.Command, args []string) error {

@@ -29,7 +29,7 @@ type flags struct {
 	purge, swap, repair, staleOK, direct, userConfig bool
 	discardChanges, discardCommits, replace          bool
 	checkOutgoing, cloneByRevision, compat           bool
-	verbose, json, plan, trace                       bool
+	verbose, json, plan, trace, noUpdate             bool
 	outputProps                                      string
 	attempts, rounds, breakerFailures                int
 	connect, firstByte, stall, retryAfter            time.Duration
@@ -44,6 +44,7 @@ func (f *flags) add(cmd *cobra.Command) {
 	fs.StringArrayVar(&f.mirrors, "mirror", nil, "`URL` to try before the primary; may be repeated")
 	fs.StringArrayVar(&f.bundles, "bundle", nil, "`URL` or file to begin a clone with, with #sha256=… if known; may be repeated")
 	fs.StringVar(&f.shareBase, "share-base", "", "`directory` of stores that working copies share (HG_SHARE_BASE_DIR)")
+	fs.BoolVarP(&f.noUpdate, "noupdate", "U", false, "get the revision into the store of --share-base and leave DEST alone")
 	fs.BoolVar(&f.purge, "purge", false, "remove files that are not tracked, ignored ones too")
 	fs.BoolVar(&f.discardChanges, "discard-changes", false, "lose uncommitted changes in DEST")
 	fs.BoolVar(&f.discardCommits, "discard-commits", false, "lose revisions in DEST that no source has")
@@ -97,7 +98,7 @@ func (f *flags) options(cmd *cobra.Command, args []string) (hg.Options, error) {
 		DiscardChanges: f.discardChanges || f.compat,
 		DiscardCommits: f.discardCommits || f.checkOutgoing || f.compat,
 		Replace:        f.replace || f.compat, Repair: f.repair || f.compat,
-		Purge: f.purge, Swap: f.swap, StaleOK: f.staleOK, Fastest: f.prefer == "fastest",
+		NoUpdate: f.noUpdate, Purge: f.purge, Swap: f.swap, StaleOK: f.staleOK, Fastest: f.prefer == "fastest",
 		Direct: f.direct, UserConfig: f.userConfig, HgPath: f.hgPath,
 		Rounds: f.rounds, Budget: f.budget, LockWait: f.lockWait, BreakerWait: f.breakerWait,
 		BreakerFailures: f.breakerFailures, BreakerCooldown: f.breakerCooldown,
@@ -287,11 +288,26 @@ func (f *flags) judgePlaces(args []string, o *hg.Options) error {
 		}
 		o.ShareBase = abs
 	}
+	var err error
+	o.StateDir = f.stateDir
+	if o.StateDir == "" {
+		if o.StateDir, err = statedir.Default(); err != nil {
+			return err
+		}
+	}
+	if o.NoUpdate && o.ShareBase == "" {
+		return errors.New("--noupdate needs --share-base, as a store of DEST's own is a part of it")
+	}
 	dest := o.Primary.Base()
-	if len(args) > 1 {
+	switch {
+	case len(args) > 1:
 		dest = args[1]
-	} else if dest == "" {
+	case o.NoUpdate:
+		return nil
+	case dest == "":
 		return errors.New("DEST is missing, and URL has no last element to name it by")
+	case o.Primary.Kind == source.Local && filepath.Clean(dest) == filepath.Clean(args[0]):
+		return fmt.Errorf("DEST is missing, and URL is %q, a path here; see redoubt hg --help for other commands", args[0])
 	}
 	others := []string{o.ShareBase}
 	for _, s := range append(o.Mirrors, o.Primary) {
@@ -299,13 +315,6 @@ func (f *flags) judgePlaces(args []string, o *hg.Options) error {
 			others = append(others, s.Path())
 		}
 	}
-	var err error
-	if o.Dest, err = source.Dest("DEST", dest, others...); err != nil {
-		return err
-	}
-	o.StateDir = f.stateDir
-	if o.StateDir == "" {
-		o.StateDir, err = statedir.Default()
-	}
+	o.Dest, err = source.Dest("DEST", dest, others...)
 	return err
 }

@@ -119,3 +119,101 @@ func TestHg_54_Memory(t *testing.T) {
 		t.Errorf("after reset: %s, %d requests", again, len(missing.commands()))
 	}
 }
+
+// What calls hgtool by its name need not change.
+func TestHg_55_HgtoolByName(t *testing.T) {
+	t.Parallel()
+	src := small(t)
+	primary := serve(t, src.dir).url
+	for _, name := range []string{"hgtool", "hgtool.py"} {
+		h := newHome(t, "HG_REV="+src.tip)
+		cmd := h.command("--purge", primary, "d")
+		if err := os.Symlink(cmd.Path, h.path(name)); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Path, cmd.Args = h.path(name), []string{h.path(name), "--purge", primary, "d"}
+		r := finish(t.Context(), t, cmd, cmd.Args).want(t, 0)
+		if want := "Got revision " + src.tip[:12] + "\n"; r.stdout != want {
+			t.Errorf("%s: stdout %q, want %q", name, r.stdout, want)
+		}
+		wantCopy(t, h.path("d"), src.tip)
+	}
+}
+
+// --noupdate makes the store ready and leaves DEST alone, whatever is there.
+func TestHg_56_NoUpdate(t *testing.T) {
+	t.Parallel()
+	h, src := newHome(t), small(t)
+	primary := serve(t, src.dir)
+	h.run("--noupdate", primary.url).want(t, 2)
+	write(t, h.path("d/file"), "not ours")
+	args := []string{"--noupdate", "--share-base", "base", "--rev", src.tip, primary.url}
+	h.run(append(args[:4:4], strings.Repeat("ab", 20), primary.url, "d")...).want(t, 65)
+	if r := h.run(append([]string{"--plan"}, args...)...).want(t, 0); !strings.Contains(r.stdout, "leave the working copy alone") {
+		t.Errorf("plan:\n%s", r.stdout)
+	}
+	if r := h.run(append(args, "d")...).want(t, 0); r.stdout != src.tip+"\n" {
+		t.Errorf("stdout %q", r.stdout)
+	}
+	if text, err := os.ReadFile(h.path("d/file")); err != nil || string(text) != "not ours" {
+		t.Errorf("DEST: %q, %v", text, err)
+	}
+	wantAbsent(t, h.path("d.lock"))
+	primary.stop()
+	h.run(append([]string{"--verify", "store"}, args...)...).want(t, 0)
+	h.run("--share-base", "base", "--rev", src.tip, primary.url, "e").want(t, 0)
+	wantCopy(t, h.path("e"), src.tip)
+}
+
+// A damaged store doesn't pass --verify store, and --repair fetches it anew.
+func TestHg_57_NoUpdateOfDamage(t *testing.T) {
+	t.Parallel()
+	h, src := newHome(t), small(t)
+	primary := serve(t, src.dir).url
+	args := []string{"--noupdate", "--verify", "store", "--share-base", "base", "--rev", src.tip, primary}
+	h.run(args...).want(t, 0)
+	manifests, err := filepath.Glob(h.path("base/*/.hg/store/00manifest.i"))
+	if err != nil || len(manifests) != 1 {
+		t.Fatalf("%v, %v", manifests, err)
+	}
+	if err := os.Truncate(manifests[0], 100); err != nil {
+		t.Fatal(err)
+	}
+	h.run(args...).want(t, 72)
+	h.run(append([]string{"--repair"}, args...)...).want(t, 0)
+	wantSound(t, filepath.Join(manifests[0], "../../.."))
+}
+
+// A plan honours circuits and leaves them as they are.
+func TestHg_58_PlanLeavesCircuits(t *testing.T) {
+	t.Parallel()
+	h, src := newHome(t), small(t)
+	primary := serve(t, src.dir).url
+	args := []string{"--rev", src.tip, "--mirror", refusing(t), "--breaker-failures", "1", primary, "d"}
+	plan := h.run(append([]string{"--plan"}, args...)...).want(t, 0)
+	if r := h.run("status").want(t, 0); strings.Contains(r.stdout, "open") {
+		t.Errorf("after a plan:\n%s", r.stdout)
+	}
+	if !strings.Contains(plan.stdout, "skip ") {
+		t.Errorf("plan:\n%s", plan.stdout)
+	}
+	run := h.run(args...).want(t, 0)
+	if strings.Contains(run.stderr, "breaker=") || !strings.Contains(run.stderr, ": left alone for ") {
+		t.Errorf("how a circuit that opens is told:\n%s", run.stderr)
+	}
+	if r := h.run("status").want(t, 0); !strings.Contains(r.stdout, "open") {
+		t.Errorf("after a run:\n%s", r.stdout)
+	}
+}
+
+// Who mistypes a server or a command is told.
+func TestHg_59_Mistyped(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	if r := h.run("reset", "http://h.invalid").want(t, 0); !strings.Contains(r.stderr, "nothing was known of http://h.invalid") {
+		t.Errorf("stderr %q", r.stderr)
+	}
+	if r := h.run("statsu").want(t, 2); !strings.Contains(r.stderr, `URL is "statsu", a path here`) {
+		t.Errorf("stderr %q", r.stderr)
+	}
+}

@@ -16,9 +16,9 @@ import (
 // ReportCommand returns the command report.
 func ReportCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "report",
-		Short: "Work with what redoubt load has measured",
-		Args:  cobra.NoArgs,
+		Use:     "report",
+		Short:   "Work with what redoubt load has measured",
+		Example: "  redoubt report merge a.json b.json",
 	}
 	cmd.AddCommand(mergeCommand())
 	return cmd

@@ -153,6 +153,8 @@ func Command() *cobra.Command {
 	f.Var(&o.breakerFailures, "breaker-failures", "after how many failures in a row the circuit opens, at most 100")
 	f.Var(&o.breakerCooldown, "breaker-cooldown", "how long it stays open; doubles up to 10m, while it fails when it is tried")
 	f.Var(&o.stdinMode, "stdin", "what the command reads: pass it stdin, replay it for each attempt, or null")
+	// It fails for a flag that there is not.
+	_ = cmd.RegisterFlagCompletionFunc("stdin", cobra.FixedCompletions(o.stdinMode.words, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&o.foreground, "foreground", false, "let the command read from the terminal")
 	f.StringVar(&o.name, "name", "", "what telemetry calls it (default the name of COMMAND)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "say when an attempt begins")
