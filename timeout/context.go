@@ -92,8 +92,8 @@ func (c *limited) arm() context.Context {
 		if c.wasFirst() {
 			parent = context.WithoutCancel(parent)
 		}
-		deadline, _ := c.Deadline()
-		c.standard, c.cancel = context.WithDeadlineCause(parent, deadline, &Error{Limit: c.limit})
+		end := c.start.Add(c.limit).Alarm() // for c itself tells the Deadline
+		c.standard, c.cancel = context.WithDeadlineCause(parent, end, &Error{Limit: c.limit})
 		c.state.Store(armed)
 	}
 	if c.state.Load() == returned {
