@@ -26,7 +26,7 @@ const (
 //
 // A policy with a senseless field runs nothing: Check tells which field, and Do
 // returns the same error.
-type Policy struct {
+type Policy struct { //nolint:recvcheck // Within the package a pointer saves copies of its eight words.
 	// MaxAttempts is the number of attempts in total, the first included.
 	// Zero means DefaultMaxAttempts, 1 never retries, and a negative number
 	// is a mistake.
