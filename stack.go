@@ -6,6 +6,7 @@ import (
 
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/telemetry"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
@@ -29,13 +30,34 @@ func (s Stack) Do(ctx context.Context, call func(context.Context) error) error {
 	if err := law.Args(ctx, call); err != nil {
 		return err
 	}
-	if at := s.missing(); at != "" {
-		return law.Misuse("redoubt: stack%s is nil", at)
+	if err := s.checkNil(); err != nil {
+		return err
 	}
+	if s.namesTelemetry() || telemetry.RecordingGlobally() {
+		return s.recorded(ctx, call)
+	}
+	return s.do(ctx, call)
+}
+
+// recorded is Do if telemetry may want to know. It is apart so that without
+// telemetry a call pays for none of it, in time or on the goroutine's stack.
+func (s Stack) recorded(ctx context.Context, call func(context.Context) error) error {
 	if t := s.telemetry(); t.applies(ctx) {
 		return t.record(ctx, s, call)
 	}
 	return s.do(ctx, call)
+}
+
+// namesTelemetry reports whether s may begin with a Telemetry.
+func (s Stack) namesTelemetry() bool {
+	if len(s) == 0 {
+		return false
+	}
+	switch s[0].(type) {
+	case Telemetry, Stack:
+		return true
+	}
+	return false
 }
 
 // do runs call inside of all layers, without telemetry.
@@ -92,9 +114,14 @@ func checkNil(layer Layer) error {
 		return errNilLayer
 	}
 	if s, ok := layer.(Stack); ok {
-		if at := s.missing(); at != "" {
-			return law.Misuse("redoubt: stack%s is nil", at)
-		}
+		return s.checkNil()
+	}
+	return nil
+}
+
+func (s Stack) checkNil() error {
+	if at := s.missing(); at != "" {
+		return law.Misuse("redoubt: stack%s is nil", at)
 	}
 	return nil
 }

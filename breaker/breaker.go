@@ -50,11 +50,10 @@ type Breaker struct {
 	phase atomic.Pointer[phase]
 
 	mu       sync.Mutex
-	circuit  *gobreaker.TwoStepCircuitBreaker[struct{}]
+	circuit  *circuit
 	window   window  // of all but successes, which the phase counts
 	openings int     // times that probes failed since the circuit was closed
 	flights  flights // calls under way, oldest first, if slowness counts
-	blame    blame   // why gobreaker is about to be asked
 	past     *history
 
 	changes   []Transition // made with mu held now
@@ -112,11 +111,18 @@ func invalid(err error) *Breaker {
 	return b
 }
 
-// machine returns gobreaker's state machine, made when something fails for the
-// first time: before that it would only take memory, 330 bytes for each breaker.
-func (b *Breaker) machine() *gobreaker.TwoStepCircuitBreaker[struct{}] {
+// A circuit is gobreaker's state machine.
+type circuit struct {
+	*gobreaker.TwoStepCircuitBreaker[struct{}]
+
+	blame blame // why it is about to be asked
+}
+
+// machine returns the circuit, made when something fails for the first time:
+// before that it would only take memory, 500 bytes for each breaker.
+func (b *Breaker) machine() *circuit {
 	if b.circuit == nil {
-		b.circuit = b.newCircuit()
+		b.circuit = &circuit{TwoStepCircuitBreaker: b.newCircuit()}
 	}
 	return b.circuit
 }
@@ -136,7 +142,7 @@ func (b *Breaker) newCircuit() *gobreaker.TwoStepCircuitBreaker[struct{}] {
 		Name:        b.config.Name,
 		MaxRequests: uint32(min(b.config.Probes, 1<<31)),
 		Timeout:     time.Nanosecond,
-		ReadyToTrip: func(gobreaker.Counts) bool { return b.blame.reason != "" },
+		ReadyToTrip: func(gobreaker.Counts) bool { return b.circuit.blame.reason != "" },
 		IsExcluded:  func(err error) bool { return err == errIgnored }, //nolint:errorlint // It is ours, unwrapped.
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			switch to {
@@ -334,7 +340,7 @@ func (b *Breaker) judge(why blame) {
 
 // tell gives an outcome to gobreaker, which may change the state because of it.
 func (b *Breaker) tell(done func(error), o Outcome, why blame) {
-	b.blame = why
+	b.machine().blame = why
 	switch o {
 	case Success:
 		done(nil)
@@ -353,7 +359,7 @@ func (b *Breaker) opened() {
 		b.openings++
 	}
 	now := time.Now()
-	cooldown := b.config.cooldown(b.openings, b.blame.retryAfter, rand.Float64())
+	cooldown := b.config.cooldown(b.openings, b.circuit.blame.retryAfter, rand.Float64())
 	b.begin(&phase{
 		state: Open,
 		until: now.Add(cooldown),
@@ -361,14 +367,14 @@ func (b *Breaker) opened() {
 			Name:    b.config.Name,
 			Key:     b.key,
 			State:   Open,
-			Reason:  b.blame.reason,
+			Reason:  b.circuit.blame.reason,
 			Opened:  now,
 			Until:   now.Add(cooldown),
-			Counts:  b.blame.counts,
-			Cause:   b.blame.err,
-			tripped: b.blame.span,
+			Counts:  b.circuit.blame.counts,
+			Cause:   b.circuit.blame.err,
+			tripped: b.circuit.blame.span,
 		},
-	}, b.blame, cooldown)
+	}, b.circuit.blame, cooldown)
 }
 
 func (b *Breaker) halfOpened() {

@@ -31,11 +31,11 @@ const (
 
 // verdict says whether an attempt that failed with err rules out another:
 // "" if not.
-func (p Policy) verdict(ctxErr, err error, attempt int) Stop {
+func (p *Policy) verdict(ctxErr, err error, attempt int) Stop {
 	switch {
 	case ctxErr != nil:
 		return StopCancelled
-	case !p.retryable(err), rejected(err) && !p.AwaitRefusals:
+	case rejected(err) && !p.AwaitRefusals, !p.retryable(err):
 		return StopPermanent
 	case attempt >= p.maxAttempts():
 		return StopAttempts
@@ -54,7 +54,7 @@ type step struct {
 
 // schedule says when the next attempt begins, if own is the policy's own wait
 // and left what remains of the deadline. random is from [0, 1).
-func (p Policy) schedule(err error, own, left time.Duration, random float64) step {
+func (p *Policy) schedule(err error, own, left time.Duration, random float64) step {
 	if own < 0 {
 		return step{stop: StopAttempts}
 	}
@@ -89,7 +89,7 @@ func lengthen(d time.Duration, share float64) time.Duration {
 // What errors say is asked with errors.AsType: unlike errors.As, it does not
 // allocate.
 
-func (p Policy) retryable(err error) bool {
+func (p *Policy) retryable(err error) bool {
 	// The marks count wherever they are, even beside an error that may be
 	// retried.
 	if _, ok := errors.AsType[*permanent](err); ok {

@@ -96,14 +96,14 @@ func TestPolicy_retryable(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := (Policy{}).retryable(tt.err); got != tt.want {
+			if got := (&Policy{}).retryable(tt.err); got != tt.want {
 				t.Errorf("retryable = %t, want %t", got, tt.want)
 			}
 
 			// The policy's own opinion can only forbid.
 			asked := false
-			opinion := func(answer bool) Policy {
-				return Policy{Retryable: func(err error) bool {
+			opinion := func(answer bool) *Policy {
+				return &Policy{Retryable: func(err error) bool {
 					asked = true
 					if err.Error() != tt.err.Error() {
 						t.Errorf("Retryable was asked about %q, want %q", err, tt.err)
@@ -249,10 +249,10 @@ func TestPolicy_schedule_Overflow(t *testing.T) {
 }
 
 func TestPolicy_schedule_DefaultMaxRetryAfter(t *testing.T) {
-	if got := (Policy{}).schedule(retryAfterError(time.Minute), 0, noDeadline, 0); got.wait != time.Minute {
+	if got := (&Policy{}).schedule(retryAfterError(time.Minute), 0, noDeadline, 0); got.wait != time.Minute {
 		t.Errorf("RetryAfter 1m: %+v, want a wait of 1m", got)
 	}
-	if got := (Policy{}).schedule(retryAfterError(time.Minute+1), 0, noDeadline, 0); got.stop != StopRetryAfter {
+	if got := (&Policy{}).schedule(retryAfterError(time.Minute+1), 0, noDeadline, 0); got.stop != StopRetryAfter {
 		t.Errorf("RetryAfter 1m and 1ns: %+v, want stop %q", got, StopRetryAfter)
 	}
 }

@@ -26,7 +26,7 @@ const (
 //
 // A policy with a senseless field runs nothing: Check tells which field, and Do
 // returns the same error.
-type Policy struct {
+type Policy struct { //nolint:recvcheck // Within the package a pointer saves copies of its eight words.
 	// MaxAttempts is the number of attempts in total, the first included.
 	// Zero means DefaultMaxAttempts, 1 never retries, and a negative number
 	// is a mistake.
@@ -85,7 +85,7 @@ func (p Policy) Do(ctx context.Context, call func(context.Context) error) error 
 	if err := law.Args(ctx, call); err != nil {
 		return err
 	}
-	if err := p.Check(); err != nil {
+	if err := p.check(); err != nil {
 		return err
 	}
 	start := law.Now()
@@ -105,7 +105,7 @@ func (p Policy) Do(ctx context.Context, call func(context.Context) error) error 
 }
 
 // once is a policy inside another: the outer one does the repeating.
-func (p Policy) once(ctx context.Context, call func(context.Context) error) error {
+func (p *Policy) once(ctx context.Context, call func(context.Context) error) error {
 	err := call(ctx)
 	if err == nil {
 		p.deposit(ctx)
@@ -118,7 +118,7 @@ func (p Policy) once(ctx context.Context, call func(context.Context) error) erro
 }
 
 // repeat goes on after the first attempt has failed with err.
-func (p Policy) repeat(ctx context.Context, call func(context.Context) error, err error, start law.Moment) error {
+func (p *Policy) repeat(ctx context.Context, call func(context.Context) error, err error, start law.Moment) error {
 	var waits backoff.BackOff
 	var timer pause
 	var retries []attemptContext // two at a time, as many as there mostly are
@@ -171,7 +171,7 @@ func (p Policy) repeat(ctx context.Context, call func(context.Context) error, er
 }
 
 // giveUp records that e ends the call, and returns the error for the caller.
-func (p Policy) giveUp(ctx context.Context, e *Error) error {
+func (p *Policy) giveUp(ctx context.Context, e *Error) error {
 	telemetry.Stopped(ctx, string(e.Stop))
 	switch e.Stop {
 	case StopCancelled:
@@ -198,7 +198,11 @@ func (p Policy) giveUp(ctx context.Context, e *Error) error {
 }
 
 // Check reports the first field of p that makes no sense.
-func (p Policy) Check() error {
+func (p Policy) Check() error { return p.check() }
+
+// check and the other unexported methods take a pointer, since a Policy is eight
+// words, which would be copied for each of them.
+func (p *Policy) check() error {
 	if p.MaxAttempts < 0 {
 		return law.Misuse("retry: MaxAttempts is %d, must not be negative", p.MaxAttempts)
 	}
@@ -228,21 +232,21 @@ func (p Policy) Explain() explain.Facts {
 	return facts
 }
 
-func (p Policy) maxAttempts() int {
+func (p *Policy) maxAttempts() int {
 	if p.MaxAttempts == 0 {
 		return DefaultMaxAttempts
 	}
 	return p.MaxAttempts
 }
 
-func (p Policy) maxRetryAfter() time.Duration {
+func (p *Policy) maxRetryAfter() time.Duration {
 	if p.MaxRetryAfter == 0 {
 		return DefaultMaxRetryAfter
 	}
 	return p.MaxRetryAfter
 }
 
-func (p Policy) budget(ctx context.Context) *Budget {
+func (p *Policy) budget(ctx context.Context) *Budget {
 	if p.Budgets != nil {
 		return p.Budgets.For(ctx)
 	}
@@ -251,11 +255,11 @@ func (p Policy) budget(ctx context.Context) *Budget {
 
 var defaultBackoff = FullJitter(DefaultBase, DefaultCap)
 
-func (p Policy) deposit(ctx context.Context) { p.budget(ctx).Deposit() }
+func (p *Policy) deposit(ctx context.Context) { p.budget(ctx).Deposit() }
 
 // sequence makes the waits of one call, and refuses those that are known to
 // spin or to panic.
-func (p Policy) sequence() (backoff.BackOff, error) {
+func (p *Policy) sequence() (backoff.BackOff, error) {
 	if p.Backoff == nil {
 		return defaultBackoff(), nil
 	}

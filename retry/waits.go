@@ -19,7 +19,7 @@ const longSequence = 64
 // waits returns what all waits of a call that uses up its attempts come to: at
 // least, at most, and at most if every error asks for a longer wait than p's
 // own.
-func (p Policy) waits() (least, most, asked time.Duration) {
+func (p *Policy) waits() (least, most, asked time.Duration) {
 	n := p.maxAttempts() - 1
 	if n <= 0 {
 		return 0, 0, 0
@@ -57,7 +57,7 @@ func plus(sum, d time.Duration, times int) time.Duration {
 
 // waitBounds returns a function that tells the bounds of the n-th wait, from 0,
 // or nil if the sequence is not one whose bounds are known.
-func (p Policy) waitBounds() func(n int) (low, high time.Duration) {
+func (p *Policy) waitBounds() func(n int) (low, high time.Duration) {
 	if p.Backoff == nil {
 		return boundsOf(FullJitter(0, 0)())
 	}

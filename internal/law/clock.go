@@ -26,6 +26,14 @@ func (m Moment) Time() time.Time {
 	return now.Add(time.Duration(m) - now.Sub(epoch))
 }
 
+// Alarm returns m for a timer to be set to, or to be compared with other times.
+// It reads no clock, and so does not know whether the one on the wall has been
+// set since the program began: its date is not for anybody to see.
+func (m Moment) Alarm() time.Time { return epoch.Add(time.Duration(m)) }
+
+// Add returns the moment d later.
+func (m Moment) Add(d time.Duration) Moment { return m + Moment(d) }
+
 // Ended reports whether ctx has ended. It is for those who know that it is now,
 // so that a context that goes by the clock need not read it again.
 func Ended(ctx context.Context, now Moment) bool {

@@ -56,9 +56,12 @@ func fromContext(ctx context.Context) *Call {
 	return call
 }
 
-// Recording reports whether a call begun on ctx with p would be recorded. It is
-// all that a call costs while no SDK is installed.
+// Recording reports whether a call begun with p would be recorded.
 func Recording(p Providers) bool { return scopeOf(p) != nil }
+
+// RecordingGlobally is Recording of the global providers. It is all that a call
+// costs while no SDK is installed.
+func RecordingGlobally() bool { return globalScope() != nil }
 
 // Active reports whether ctx is inside a recorded call's layers, rather than
 // inside its attempts or outside of any call.

@@ -38,10 +38,18 @@ func scopeOf(p Providers) *scope {
 	if p.Tracer != nil || p.Meter != nil {
 		return explicitScope(p)
 	}
-	now := Providers{Tracer: otel.GetTracerProvider(), Meter: otel.GetMeterProvider()}
-	if built := global.Load(); built != nil && built.from == now {
+	return globalScope()
+}
+
+func globalScope() *scope {
+	tracer, meter := otel.GetTracerProvider(), otel.GetMeterProvider()
+	if built := global.Load(); built != nil && built.from.Tracer == tracer && built.from.Meter == meter {
 		return built.scope
 	}
+	return newGlobalScope(Providers{Tracer: tracer, Meter: meter})
+}
+
+func newGlobalScope(now Providers) *scope {
 	s := newScope(now)
 	if canCompare(now) {
 		global.Store(&builtScope{from: now, scope: s})

@@ -36,9 +36,11 @@ func (l Link) TraceID() string {
 	return l.span.TraceID().String()
 }
 
-func scopeFrom(ctx context.Context) *scope {
-	if call := fromContext(ctx); call != nil {
-		return call.scope
+func scopeFrom(ctx context.Context) *scope { return fromContext(ctx).scopeOrGlobal() }
+
+func (c *Call) scopeOrGlobal() *scope {
+	if c != nil {
+		return c.scope
 	}
 	return scopeOf(Providers{})
 }
@@ -147,14 +149,14 @@ func Retried(ctx context.Context, err error, delay time.Duration, source string)
 
 // Stopped records why the retry layer made no further attempt.
 func Stopped(ctx context.Context, reason string) {
-	stop := attribute.String(keyStopReason, reason)
-	if s := scopeFrom(ctx); s != nil && s.metrics != nil {
-		s.metrics.stops.Add(ctx, 1, setFor(ctx, stop))
+	call := fromContext(ctx)
+	if s := call.scopeOrGlobal(); s != nil && s.metrics != nil {
+		s.metrics.stops.Add(ctx, 1, setFor(ctx, attribute.String(keyStopReason, reason)))
 	}
-	if call := fromContext(ctx); call != nil {
+	if call != nil {
 		call.stop = reason
-	} else if span := eventSpan(ctx); span != nil {
-		span.SetAttributes(stop)
+	} else if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetAttributes(attribute.String(keyStopReason, reason))
 	}
 }
 
