@@ -93,7 +93,7 @@ func (c *limited) arm() context.Context {
 			parent = context.WithoutCancel(parent)
 		}
 		end := c.start.Add(c.limit).Alarm() // for c itself tells the Deadline
-		c.standard, c.cancel = context.WithDeadlineCause(parent, end, causeOf(c.limit))
+		c.standard, c.cancel = context.WithDeadlineCause(parent, end, &Error{Limit: c.limit})
 		c.state.Store(armed)
 	}
 	if c.state.Load() == returned {
@@ -101,21 +101,6 @@ func (c *limited) arm() context.Context {
 	}
 	return c.standard
 }
-
-// causeOf returns the cause of a context's end after limit. Most programs have few
-// limits, and the cause, which is immutable, says nothing of the call: so the last
-// one is used again. It is not part of a limited context, which a breaker would
-// keep alive together with the error that tripped it.
-func causeOf(limit time.Duration) *Error {
-	if e := lastCause.Load(); e != nil && e.Limit == limit {
-		return e
-	}
-	e := &Error{Limit: limit}
-	lastCause.Store(e)
-	return e
-}
-
-var lastCause atomic.Pointer[Error]
 
 // wasFirst reports whether the parent has ended by a deadline, which was later
 // than the end of the limit.
