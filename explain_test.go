@@ -573,7 +573,8 @@ func TestTransport_Explain_RealBases(t *testing.T) {
 		},
 		{
 			"a failover", &failover.Transport{Failover: list, SpansByBase: true},
-			[]string{"Transport.Base failover.Transport"}, nil,
+			[]string{"Transport.Base failover.Transport"},
+			nil,
 		},
 		{
 			"a failover with spans below a hedge",

@@ -211,8 +211,3 @@ func ended(ctx context.Context) error {
 	}
 	return &callError{done: ctx.Err(), cause: cause}
 }
-
-func expired(ctx context.Context) bool {
-	deadline, ok := ctx.Deadline()
-	return ok && !time.Now().Before(deadline)
-}

@@ -321,7 +321,7 @@ func (f baseFunc) RoundTrip(req *http.Request) (*http.Response, error) { return 
 
 // A strictBody fails once its context has ended.
 type strictBody struct {
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // A test looks at it.
 	io.Reader
 }
 

@@ -187,7 +187,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := b.read(p)
-	b.ended = err == io.EOF
+	b.ended = err == io.EOF //nolint:errorlint // A body ends with it unwrapped.
 	return n, err
 }
 
