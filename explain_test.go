@@ -579,7 +579,8 @@ func TestTransport_Explain_RealBases(t *testing.T) {
 		{
 			"a failover with spans below a hedge",
 			&hedge.Transport{Base: &failover.Transport{Failover: list}},
-			[]string{"Transport.Base hedge.Transport", "Transport.Base.Base failover.Transport"}, []string{"spans-twice"},
+			[]string{"Transport.Base hedge.Transport", "Transport.Base.Base failover.Transport"},
+			[]string{"spans-twice"},
 		},
 		{"a Transport that is nil", (*redoubt.Transport)(nil), nil, []string{"misconfigured"}},
 	}

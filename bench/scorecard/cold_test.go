@@ -52,8 +52,12 @@ ramp.`,
 		clients, cold   int
 		one, five, aimd string
 	}{
-		{1, 0, "0.945", "0.946", "0.985"}, {1, 3000, "0.769", "0.771", "0.850"}, {1, 6000, "0.570", "0.575", "0.764"},
-		{20, 0, "0.944", "0.943", "0.985"}, {20, 3000, "0.760", "0.829", "0.886"}, {20, 6000, "0.620", "0.635", "0.773"},
+		{1, 0, "0.945", "0.946", "0.985"},
+		{1, 3000, "0.769", "0.771", "0.850"},
+		{1, 6000, "0.570", "0.575", "0.764"},
+		{20, 0, "0.944", "0.943", "0.985"},
+		{20, 3000, "0.760", "0.829", "0.886"},
+		{20, 6000, "0.620", "0.635", "0.773"},
 	} {
 		for _, k := range []struct {
 			name, reference string
@@ -99,7 +103,7 @@ func warmUp(t *testing.T, r remedy, clients, coldCalls int) (good sample) {
 				return stacks[whose[n]].Do(ctx, database.serve)
 			})
 			after := int(outageUntil / time.Second)
-			good.add(float64(sum(succeeded[after:])) / float64(sum(offered[after:])))
+			good = append(good, float64(sum(succeeded[after:]))/float64(sum(offered[after:])))
 		})
 	}
 	return good

@@ -134,8 +134,8 @@ func contend(t *testing.T, clients int, waits func() backoff.BackOff) (ms, calls
 				})
 			}
 			all.Wait()
-			ms.add(time.Since(start).Seconds() * 1000)
-			calls.add(float64(writes))
+			ms = append(ms, time.Since(start).Seconds()*1000)
+			calls = append(calls, float64(writes))
 		})
 	}
 	return ms, calls

@@ -32,10 +32,8 @@ func attempts(budget *retry.Budget) retry.Policy {
 	return retry.Policy{MaxAttempts: 2, Backoff: retry.Constant(0), Budget: budget}
 }
 
-func budgeted(config retry.BudgetConfig, inside ...redoubt.Layer) remedy {
-	return func() redoubt.Stack {
-		return append(redoubt.Stack{attempts(retry.NewBudget(config))}, inside...)
-	}
+func budgeted(config retry.BudgetConfig) remedy {
+	return func() redoubt.Stack { return redoubt.Stack{attempts(retry.NewBudget(config))} }
 }
 
 // paidByTraffic is a budget that is paid by every call, as Finagle's RetryFilter
@@ -245,7 +243,7 @@ func survive(t *testing.T, r remedy, perSecond float64, length time.Duration) ou
 			})
 			after := int(outageUntil / time.Second)
 			o.recoveries = append(o.recoveries, recovery(offered, good, after))
-			o.good.add(float64(sum(good[after:])) / float64(sum(offered[after:])))
+			o.good = append(o.good, float64(sum(good[after:]))/float64(sum(offered[after:])))
 		})
 	}
 	return o

@@ -40,7 +40,7 @@ func outage() section {
 				if open := opened.Load(); errors.Is(err, breaker.ErrOpen) && open > 0 && began.Sub(start) > time.Duration(open) {
 					mu.Lock()
 					defer mu.Unlock()
-					refusals.add(millis(time.Since(began)))
+					refusals = append(refusals, millis(time.Since(began)))
 				}
 				return err
 			})

@@ -123,7 +123,6 @@ func (h *handmade) RoundTrip(req *http.Request) (*http.Response, error) {
 // A schedule is what befalls all clients alike.
 type schedule struct {
 	name   string
-	about  string
 	run    run
 	after  int // the second in which the trouble ends
 	ail    func(at time.Duration, n uint64) bool

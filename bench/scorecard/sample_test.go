@@ -9,8 +9,6 @@ import (
 // A sample is a number of measurements.
 type sample []float64
 
-func (s *sample) add(x float64) { *s = append(*s, x) }
-
 func (s sample) mean() float64 {
 	sum := 0.0
 	for _, x := range s {

@@ -79,6 +79,8 @@ func (s *server) takes(begin time.Duration) time.Duration {
 }
 
 // times is a heap.
+//
+//nolint:recvcheck // As container/heap wants it.
 type times []time.Duration
 
 func (t times) Len() int           { return len(t) }

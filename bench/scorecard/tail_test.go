@@ -105,7 +105,7 @@ func fanOut(t *testing.T, c *hedge.Config) (f fan) {
 			}
 			all.Wait()
 			if call >= learning {
-				f.calls.add(millis(time.Since(start)))
+				f.calls = append(f.calls, millis(time.Since(start)))
 			}
 		}
 		f.extra = float64(sent.Load())/(servers*calls) - 1
@@ -115,7 +115,7 @@ func fanOut(t *testing.T, c *hedge.Config) (f fan) {
 
 // latency draws how long a server takes.
 func latency(rnd *rand.Rand) time.Duration {
-	ms := 0.0
+	var ms float64
 	switch p := rnd.Float64(); {
 	case p < .9795:
 		ms = min(4*math.Exp(.3*rnd.NormFloat64()), 9.9)
