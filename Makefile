@@ -17,7 +17,7 @@ check: ## run all that CI runs: lint, test and more
 
 .PHONY: test
 test: deps ## test every module, with the race detector and in random order
-	$(GO) test -race -shuffle=on work
+	$(GO) test -race -shuffle=on -timeout 30m work
 
 .PHONY: lint
 lint: ## lint every module
