@@ -183,7 +183,7 @@ func TestPage(t *testing.T) {
 		"Warning bare: requests were started late <b>p99 9.0 ms</b>",
 		"missed: naive: recovery <= 2s: got never, want <= 2.0 s", "met: redoubt: recovery <= 2s",
 		"useful answers, whole run", "recovery after the fault", "amplification",
-		"never recovered after the fault, where bare took 800 ms", "calls in flight at worst instead of",
+		"never recovered, where bare took 800 ms", "calls in flight at worst instead of",
 		"policy amplification", "goodput", "within the caller's limit, measured from the intended start (here 1.0 s)",
 		"uPlot 1.6.32 (MIT)",
 	} {
