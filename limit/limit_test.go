@@ -533,8 +533,8 @@ func TestAdapts_Falls(t *testing.T) {
 				err = errOverload
 			}
 			go l.Do(t.Context(), takes(time.Duration(i+1)*time.Second, err))
+			synctest.Wait() // one after the other, for each learns from those before it
 		}
-		synctest.Wait()
 		for _, want := range [][2]int{{4, 4}, {2, 3}, {3, 2}, {4, 1}} {
 			wantCounts(t, l, want[0], want[1], 0)
 			if want[1] >= want[0] {
