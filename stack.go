@@ -36,7 +36,7 @@ func (s Stack) Do(ctx context.Context, call func(context.Context) error) error {
 	if s.namesTelemetry() || telemetry.RecordingGlobally() {
 		return s.recorded(ctx, call)
 	}
-	return s.do(ctx, call)
+	return s.unrecorded(ctx, call)
 }
 
 // recorded is Do if telemetry may want to know. It is apart so that without
@@ -45,7 +45,55 @@ func (s Stack) recorded(ctx context.Context, call func(context.Context) error) e
 	if t := s.telemetry(); t.applies(ctx) {
 		return t.record(ctx, s, call)
 	}
+	return s.unrecorded(ctx, call)
+}
+
+// unrecorded runs call, of which nothing is recorded here.
+func (s Stack) unrecorded(ctx context.Context, call func(context.Context) error) error {
+	if err := s.refusal(ctx); err != nil {
+		return err
+	}
 	return s.do(ctx, call)
+}
+
+// refusal returns the error of an open breaker that has nothing before it but
+// layers which would pass that error on: to prepare their work would be in vain,
+// and takes four times as long as the refusal itself.
+func (s Stack) refusal(ctx context.Context) error {
+	for i, layer := range s {
+		switch layer := layer.(type) {
+		case timeout.Limit, retry.Policy:
+		case *breaker.Breaker:
+			if i == 0 {
+				return nil
+			}
+			if err := layer.Refusal(); err != nil && s[:i].passesOn(ctx) {
+				return err
+			}
+			return nil
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// passesOn reports whether s, which consists of limits and policies, would do
+// nothing about a refusal but return it.
+func (s Stack) passesOn(ctx context.Context) bool {
+	for _, layer := range s {
+		switch layer := layer.(type) {
+		case timeout.Limit:
+			if layer.Check() != nil {
+				return false
+			}
+		case retry.Policy:
+			if layer.AwaitRefusals || layer.Check() != nil {
+				return false
+			}
+		}
+	}
+	return ctx.Err() == nil && telemetry.Silent(ctx)
 }
 
 // namesTelemetry reports whether s may begin with a Telemetry.
@@ -174,7 +222,7 @@ func run(ctx context.Context, layer Layer, call func(context.Context) error) err
 // through runs call inside of layer and makes no call of it: a stack would.
 func through(ctx context.Context, layer Layer, call func(context.Context) error) error {
 	if s, ok := layer.(Stack); ok {
-		return s.do(ctx, call)
+		return s.unrecorded(ctx, call)
 	}
 	return layer.Do(ctx, call)
 }

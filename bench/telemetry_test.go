@@ -15,6 +15,7 @@ import (
 	notraces "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
@@ -56,14 +57,36 @@ func (nowhere) OnEnd(sdktrace.ReadOnlySpan)                     {}
 func (nowhere) Shutdown(context.Context) error                  { return nil }
 func (nowhere) ForceFlush(context.Context) error                { return nil }
 
-// plain is redoubt.Stack without telemetry, and without checks.
+// plain is redoubt.Stack without telemetry: it checks what that checks, and asks
+// an open breaker first, too.
 type plain []redoubt.Layer
 
 func (p plain) Do(ctx context.Context, call func(context.Context) error) error {
+	if ctx == nil || call == nil {
+		return errAny
+	}
+	for _, layer := range p {
+		switch l := layer.(type) {
+		case nil:
+			return errAny
+		case redoubt.LayerFunc:
+			if l == nil {
+				return errAny
+			}
+		case *breaker.Breaker:
+			if err := l.Refusal(); err != nil {
+				return err
+			}
+		}
+	}
+	return p.do(ctx, call)
+}
+
+func (p plain) do(ctx context.Context, call func(context.Context) error) error {
 	if len(p) == 1 {
 		return p[0].Do(ctx, call)
 	}
-	inside := func(ctx context.Context) error { return p[1:].Do(ctx, call) }
+	inside := func(ctx context.Context) error { return p[1:].do(ctx, call) }
 	switch layer := p[0].(type) {
 	case timeout.Limit:
 		return layer.Do(ctx, inside)

@@ -436,6 +436,21 @@ func (b *Breaker) State() State {
 	return b.phase.Load().state
 }
 
+// Refusal returns the [*OpenError] with which Do would refuse a call now, or nil
+// if Do would run the call, perhaps as a probe. It is for those who would have to
+// prepare a call at some cost. It records and counts nothing, and the call may be
+// refused all the same.
+func (b *Breaker) Refusal() error {
+	if b.Check() != nil {
+		return nil
+	}
+	p := b.phase.Load()
+	if p.state != Open || p.over() || b.config.Shadow {
+		return nil
+	}
+	return p.refusal
+}
+
 // Closed reports whether the circuit is closed. It is the form in which others
 // ask, such as a hedge.Hedger; ctx means something to a [Group] only.
 func (b *Breaker) Closed(context.Context) bool { return b.State() == Closed }

@@ -824,3 +824,43 @@ func TestBreaker_CallerDeadline(t *testing.T) {
 		})
 	}
 }
+
+func TestBreaker_Refusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTest(t, Config{Probes: 1})
+		want := func(when string, want error) {
+			t.Helper()
+			if got := b.Refusal(); !errors.Is(got, want) {
+				t.Errorf("%s: Refusal() = %v, want %v", when, got, want)
+			}
+		}
+		want("closed", nil)
+		_ = b.Do(t.Context(), fail)
+		want("open", ErrOpen)
+		if got, want := b.Refusal(), b.Do(t.Context(), succeed); got != want {
+			t.Errorf("Refusal() = %v, Do = %v", got, want)
+		}
+		time.Sleep(time.Second)
+		want("cooldown over", nil)
+		wantState(t, b, HalfOpen)
+		want("half-open", nil)
+		_ = b.Do(t.Context(), func(ctx context.Context) error {
+			want("probe under way", nil) // which is not known without asking for a probe
+			return nil
+		})
+		wantState(t, b, Closed)
+
+		b.ForceOpen()
+		want("forced open", ErrOpen)
+		b.ForceClosed()
+		want("forced closed", nil)
+
+		b = newTest(t, Config{Shadow: true})
+		b.ForceOpen()
+		want("shadow", nil)
+		b = New(Config{Name: "billing", Probes: -1})
+		want("misconfigured", nil)
+		b = nil
+		want("nil", nil)
+	})
+}

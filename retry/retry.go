@@ -92,25 +92,21 @@ func (p Policy) Do(ctx context.Context, call func(context.Context) error) error 
 	if law.Ended(ctx, start) {
 		return p.giveUp(ctx, &Error{Stop: StopCancelled})
 	}
-	if Attempt(ctx) > 0 && !p.Nested {
-		return p.once(ctx, call)
-	}
 
-	err := call(&attemptContext{Context: ctx, ordinal: 1})
+	err := call(&attemptContext{Context: ctx, ordinal: 1, nested: p.Nested})
 	if err == nil {
 		p.deposit(ctx)
 		return nil
+	}
+	if !p.Nested && Attempt(ctx) > 0 {
+		return p.once(ctx, err)
 	}
 	return p.repeat(ctx, call, err, start)
 }
 
-// once is a policy inside another: the outer one does the repeating.
-func (p *Policy) once(ctx context.Context, call func(context.Context) error) error {
-	err := call(ctx)
-	if err == nil {
-		p.deposit(ctx)
-		return nil
-	}
+// once ends a call that failed with err inside an attempt of another policy,
+// which does the repeating.
+func (p *Policy) once(ctx context.Context, err error) error {
 	if ctx.Err() == nil && p.maxAttempts() > 1 && p.retryable(err) {
 		telemetry.Reject(ctx, telemetry.Rejection{Layer: "retry", Reason: "nested_retry", Err: err})
 	}
@@ -161,7 +157,7 @@ func (p *Policy) repeat(ctx context.Context, call func(context.Context) error, e
 		if len(retries) == 0 {
 			retries = make([]attemptContext, 2)
 		}
-		retries[0] = attemptContext{Context: ctx, ordinal: attempt + 1}
+		retries[0] = attemptContext{Context: ctx, ordinal: attempt + 1, nested: true}
 		err, retries = call(&retries[0]), retries[1:]
 		if err == nil {
 			p.deposit(ctx)
@@ -305,10 +301,13 @@ func (p *pause) sleep(ctx context.Context, wait time.Duration) bool {
 	}
 }
 
-// attemptContext carries the ordinal of an attempt.
+// attemptContext carries the ordinal of an attempt. Whether that is an attempt
+// of another policy, around the one that made the context, is found out when
+// somebody asks: a call that succeeds need not look through all its contexts.
 type attemptContext struct {
 	context.Context
 	ordinal int
+	nested  bool // it counts inside an attempt of another policy, too
 }
 
 // Link tells redoubt.Transport that c ends with its parent.
@@ -319,10 +318,15 @@ func (c *attemptContext) Link() (parent context.Context, end time.Time) {
 type attemptKey struct{}
 
 func (c *attemptContext) Value(key any) any {
-	if key == (attemptKey{}) {
-		return c.ordinal
+	if key != (attemptKey{}) {
+		return c.Context.Value(key)
 	}
-	return c.Context.Value(key)
+	if !c.nested {
+		if outer := c.Context.Value(key); outer != nil {
+			return outer
+		}
+	}
+	return c.ordinal
 }
 
 // Attempt returns the ordinal of the attempt that ctx belongs to, 1 for the

@@ -2,7 +2,6 @@ package timeout
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,19 +30,23 @@ type limited struct {
 	start law.Moment
 	limit time.Duration
 
-	state    atomic.Int32
-	mu       sync.Mutex         // held while it is armed
-	standard context.Context    //nolint:containedctx // It is this one, made when it is needed.
-	cancel   context.CancelFunc // of standard
+	armed atomic.Pointer[armed] // nil as long as nobody has asked
 }
 
-// The states of a limited context.
-const (
-	idle     = iota // nobody has asked
-	arming          // standard is being made
-	armed           // standard knows everything
-	returned        // the call has, and nobody had asked
-)
+// An armed context is the standard one that stands for a limited one.
+type armed struct {
+	context.Context
+
+	cancel  context.CancelFunc
+	expired Error // the cause if the limit ends it
+}
+
+// returned is what arms a context whose call has returned before anybody asked.
+var returned = func() *armed {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return &armed{Context: ctx, cancel: cancel}
+}()
 
 func (c *limited) Deadline() (time.Time, bool) { return c.start.Time().Add(c.limit), true }
 
@@ -56,7 +59,7 @@ func (c *limited) Link() (parent context.Context, end time.Time) {
 func (c *limited) Done() <-chan struct{} { return c.arm().Done() }
 
 func (c *limited) Err() error {
-	if c.state.Load() == idle && !c.EndedAt(law.Now()) {
+	if c.armed.Load() == nil && !c.EndedAt(law.Now()) {
 		return nil
 	}
 	return c.arm().Err() // which stays as it is
@@ -64,8 +67,8 @@ func (c *limited) Err() error {
 
 // EndedAt is for law.Ended.
 func (c *limited) EndedAt(now law.Moment) bool {
-	if c.state.Load() != idle {
-		return c.arm().Err() != nil
+	if a := c.armed.Load(); a != nil {
+		return a.Err() != nil
 	}
 	return c.Context.Err() != nil || now.Sub(c.start) >= c.limit
 }
@@ -80,26 +83,23 @@ func (c *limited) Value(key any) any {
 // String keeps package fmt from reading fields that change.
 func (c *limited) String() string { return "timeout.Limit(" + c.limit.String() + ")" }
 
-// arm returns the standard context, which it makes if there is none.
+// arm returns the standard context, which it makes if there is none. Of several
+// goroutines that make one at once all get the same.
 func (c *limited) arm() context.Context {
-	if c.state.Load() == armed {
-		return c.standard
+	if a := c.armed.Load(); a != nil {
+		return a.Context
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.state.CompareAndSwap(idle, arming) {
-		parent := c.Context
-		if c.wasFirst() {
-			parent = context.WithoutCancel(parent)
-		}
-		end := c.start.Add(c.limit).Alarm() // for c itself tells the Deadline
-		c.standard, c.cancel = context.WithDeadlineCause(parent, end, &Error{Limit: c.limit})
-		c.state.Store(armed)
+	parent := c.Context
+	if c.wasFirst() {
+		parent = context.WithoutCancel(parent)
 	}
-	if c.state.Load() == returned {
-		return canceled
+	a := &armed{expired: Error{Limit: c.limit}}
+	end := c.start.Add(c.limit).Alarm() // for c itself tells the Deadline
+	a.Context, a.cancel = context.WithDeadlineCause(parent, end, &a.expired)
+	if !c.armed.CompareAndSwap(nil, a) {
+		a.cancel()
 	}
-	return c.standard
+	return c.armed.Load().Context
 }
 
 // wasFirst reports whether the parent has ended by a deadline, which was later
@@ -111,19 +111,10 @@ func (c *limited) wasFirst() bool {
 
 // end is for when the call has returned.
 func (c *limited) end() {
-	if c.state.CompareAndSwap(idle, returned) {
-		return
+	if !c.armed.CompareAndSwap(nil, returned) {
+		c.armed.Load().cancel()
 	}
-	c.mu.Lock() // for somebody may be arming it
-	defer c.mu.Unlock()
-	c.cancel()
 }
-
-var canceled = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
 
 // standardKey is the key by which package context finds a standard context in
 // another, to tell its cause and to have children without goroutines. The key is

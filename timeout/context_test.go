@@ -300,7 +300,7 @@ func (w *twins) compareKin() error {
 
 // compareRest asks what needs no standard context.
 func (w *twins) compareRest() error {
-	before := w.limited.state.Load()
+	before := w.limited.armed.Load()
 	got, _ := w.limited.Deadline()
 	if want, _ := w.standard.Deadline(); !got.Equal(want) {
 		return fmt.Errorf("Deadline() = %v, want %v", got, want)
@@ -310,7 +310,7 @@ func (w *twins) compareRest() error {
 			return fmt.Errorf("Value(%d) = %v, want %v", k, got, want)
 		}
 	}
-	if w.limited.state.Load() != before {
+	if w.limited.armed.Load() != before {
 		return errors.New("the standard context was made for nothing")
 	}
 	return nil
@@ -414,7 +414,7 @@ func TestLimit_ArmsWhenAsked(t *testing.T) {
 			c = ctx.(*limited)
 			return nil
 		})
-		return c.standard != nil
+		return c.armed.Load() != returned
 	}
 	asks := map[string]func(context.Context){
 		"nothing":       func(context.Context) {},

@@ -45,6 +45,12 @@ func (c *Call) scopeOrGlobal() *scope {
 	return scopeOf(Providers{})
 }
 
+// Silent reports whether nothing is recorded of what happens to the call that ctx
+// belongs to.
+func Silent(ctx context.Context) bool {
+	return scopeFrom(ctx) == nil && eventSpan(ctx) == nil
+}
+
 // eventSpan returns the span that takes the events of ctx's call, or nil.
 func eventSpan(ctx context.Context) trace.Span {
 	span := trace.SpanFromContext(ctx)
