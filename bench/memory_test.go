@@ -12,7 +12,10 @@ import (
 
 // BenchmarkMemory reports the memory that things hold, not what they allocate:
 // an idle stack, one of 10,000 calls in flight above the same call without a
-// stack, and one of 100,000 breakers by key.
+// stack, and one of 100,000 breakers by key. The stacks of the goroutines in
+// which the calls run are a figure of their own: a stack doubles when it has to
+// grow, so that it depends on how deep the caller is whether a few hundred bytes
+// of frames cost nothing or kilobytes. Here the callers are new goroutines.
 func BenchmarkMemory(b *testing.B) {
 	for _, m := range memories {
 		b.Run("impl="+m.impl+"/what="+m.what, func(b *testing.B) {
@@ -33,9 +36,14 @@ var memories = []struct {
 	measure func() float64
 }{
 	{"redoubt", "idle", 1 << 10, idleBytes},
-	{"redoubt", "in-flight", 3 << 10, func() float64 { return inFlightBytes(redoubtStack) }},
-	{"failsafe", "in-flight", 1 << 20, func() float64 { return inFlightBytes(failsafeStack) }},
-	{"hand", "in-flight", 1 << 20, func() float64 { return inFlightBytes(handStack) }},
+	{"redoubt", "in-flight", 1 << 10, func() float64 { return inFlight(redoubtStack).heap }},
+	{"failsafe", "in-flight", 1 << 20, func() float64 { return inFlight(failsafeStack).heap }},
+	{"hand", "in-flight", 1 << 20, func() float64 { return inFlight(handStack).heap }},
+	{"floor", "in-flight", 1 << 20, func() float64 { return inFlight(floorStack).heap }},
+	{"redoubt", "in-flight-stack", 3 << 10, func() float64 { return inFlight(redoubtStack).stack }},
+	{"failsafe", "in-flight-stack", 1 << 20, func() float64 { return inFlight(failsafeStack).stack }},
+	{"hand", "in-flight-stack", 1 << 20, func() float64 { return inFlight(handStack).stack }},
+	{"floor", "in-flight-stack", 1 << 20, func() float64 { return inFlight(floorStack).stack }},
 	{"redoubt", "keyed", 1 << 10, keyedBytes},
 }
 
@@ -55,22 +63,29 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// held returns the bytes that fill leaves in use, heap and stacks.
-func held(fill func() (keep any)) float64 {
+// A usage is memory in use, in bytes.
+type usage struct{ heap, stack float64 }
+
+func (u usage) minus(v usage) usage { return usage{u.heap - v.heap, u.stack - v.stack} }
+
+func (u usage) by(n float64) usage { return usage{u.heap / n, u.stack / n} }
+
+// held returns what fill leaves in use.
+func held(fill func() (keep any)) usage {
 	before := inUse()
 	keep := fill()
 	after := inUse()
 	runtime.KeepAlive(keep)
-	return float64(after) - float64(before)
+	return after.minus(before)
 }
 
-func inUse() uint64 {
+func inUse() usage {
 	var stats runtime.MemStats
 	for range 3 { // what finalizers and pools hold takes more than one
 		runtime.GC()
 	}
 	runtime.ReadMemStats(&stats)
-	return stats.HeapAlloc + stats.StackInuse
+	return usage{float64(stats.HeapAlloc), float64(stats.StackInuse)}
 }
 
 func idleBytes() float64 {
@@ -81,19 +96,19 @@ func idleBytes() float64 {
 			stacks[i] = newStack()
 		}
 		return stacks
-	}) / n
+	}).by(n).heap
 }
 
-// inFlightBytes is what a call in flight holds above the bare call.
-func inFlightBytes(wrap wrapper) float64 {
+// inFlight is what a call in flight holds above the bare call.
+func inFlight(wrap wrapper) usage {
 	const n = 10_000
 	bare := func(call func(context.Context) error) func(context.Context) error { return call }
 	callsHold(n, bare) // the runtime keeps what it made of goroutines
-	return (callsHold(n, wrap) - callsHold(n, bare)) / n
+	return callsHold(n, wrap).minus(callsHold(n, bare)).by(n)
 }
 
 // callsHold returns what n calls hold that have begun and not ended.
-func callsHold(n int, wrap wrapper) float64 {
+func callsHold(n int, wrap wrapper) usage {
 	release := make(chan struct{})
 	var begun, ended sync.WaitGroup
 	op := wrap(func(ctx context.Context) error {
@@ -106,7 +121,7 @@ func callsHold(n int, wrap wrapper) float64 {
 	})
 	begun.Add(n)
 	before := runtime.NumGoroutine()
-	bytes := held(func() any {
+	all := held(func() any {
 		for range n {
 			ended.Go(func() {
 				ctx, cancel := context.WithCancel(context.Background())
@@ -122,7 +137,7 @@ func callsHold(n int, wrap wrapper) float64 {
 	})
 	close(release)
 	ended.Wait()
-	return bytes
+	return all
 }
 
 type keyKey struct{}
@@ -146,7 +161,7 @@ func keyedBytes() float64 {
 			_ = group.Do(context.WithValue(context.Background(), keyKey{}, key), busy)
 		}
 		return group
-	}) / n
+	}).by(n).heap
 	runtime.KeepAlive(keys)
 	return bytes
 }
