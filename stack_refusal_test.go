@@ -62,7 +62,7 @@ func TestStack_RefusalIsAShortcut(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				do := func(front redoubt.Stack) (err error, runs int, took time.Duration, allocs float64) {
+				do := func(front redoubt.Stack) (runs int, took time.Duration, allocs float64, err error) {
 					b := tt.breaker()
 					time.Sleep(tt.after)
 					ctx := tt.ctx
@@ -81,10 +81,10 @@ func TestStack_RefusalIsAShortcut(t *testing.T) {
 					if tt.short {
 						allocs = testing.AllocsPerRun(10, func() { _ = stack.Do(ctx, call) })
 					}
-					return err, n, took, allocs
+					return n, took, allocs, err
 				}
-				got, gotRuns, gotTook, allocs := do(nil)
-				want, wantRuns, wantTook, _ := do(redoubt.Stack{long})
+				gotRuns, gotTook, allocs, got := do(nil)
+				wantRuns, wantTook, _, want := do(redoubt.Stack{long})
 				if got.Error() != want.Error() || errors.Is(got, breaker.ErrOpen) != errors.Is(want, breaker.ErrOpen) {
 					t.Errorf("err = %v, want %v", got, want)
 				}

@@ -441,11 +441,11 @@ func (b *Breaker) State() State {
 // prepare a call at some cost. It records and counts nothing, and the call may be
 // refused all the same.
 func (b *Breaker) Refusal() error {
-	if b.Check() != nil {
+	if b == nil {
 		return nil
 	}
 	p := b.phase.Load()
-	if p.state != Open || p.over() || b.config.Shadow {
+	if p == nil || p.state != Open || p.over() || b.config.Shadow {
 		return nil
 	}
 	return p.refusal

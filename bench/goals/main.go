@@ -100,7 +100,7 @@ func measure(ctx context.Context, dir, file string, rounds int, benchtime time.D
 			// bare request, which is that, in so short a time.
 			{"^BenchmarkHTTP$", "1", "30000x"},
 			{"^BenchmarkTwoFailures$/./wait=none", "1", benchtime.String()},
-			{"^BenchmarkTwoFailures$/./wait=real", "1", "150x"}, // each sleeps for milliseconds
+			{"^BenchmarkTwoFailures$/./wait=real", "1", "600x"}, // each sleeps for a millisecond or two
 			{"^Benchmark(Loopback|Promptness|Memory)$", "2", benchtime.String()},
 			{"^BenchmarkScaling$", "1,2", benchtime.String()},
 		} {
