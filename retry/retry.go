@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -157,7 +158,7 @@ func (p *Policy) repeat(ctx context.Context, call func(context.Context) error, e
 		if len(retries) == 0 {
 			retries = make([]attemptContext, 2)
 		}
-		retries[0] = attemptContext{Context: ctx, ordinal: attempt + 1, nested: true}
+		retries[0] = attemptContext{Context: ctx, ordinal: int32(min(attempt, math.MaxInt32-1)) + 1, nested: true}
 		err, retries = call(&retries[0]), retries[1:]
 		if err == nil {
 			p.deposit(ctx)
@@ -306,8 +307,8 @@ func (p *pause) sleep(ctx context.Context, wait time.Duration) bool {
 // somebody asks: a call that succeeds need not look through all its contexts.
 type attemptContext struct {
 	context.Context
-	ordinal int
-	nested  bool // it counts inside an attempt of another policy, too
+	ordinal int32 // with nested in one word, as there is one of these for each call
+	nested  bool  // it counts inside an attempt of another policy, too
 }
 
 // Link tells redoubt.Transport that c ends with its parent.
@@ -326,7 +327,7 @@ func (c *attemptContext) Value(key any) any {
 			return outer
 		}
 	}
-	return c.ordinal
+	return int(c.ordinal)
 }
 
 // Attempt returns the ordinal of the attempt that ctx belongs to, 1 for the
