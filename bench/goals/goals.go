@@ -89,7 +89,7 @@ var goals = []goal{
 	{9, "idle stack", value(held, "Memory/impl=redoubt/what=idle-2"), 1024, 400, false, size},
 	{9, "call in flight, above the bare call, heap", value(held, "Memory/impl=redoubt/what=in-flight-2"), 1024, 720, false, size},
 	{9, "  of the floor", ratio(held, "Memory/impl=redoubt/what=in-flight-2", "Memory/impl=floor/what=in-flight-2"), 1.5, 1, false, times},
-	{9, "  stack of a new goroutine, of code by hand", ratio(held, "Memory/impl=redoubt/what=in-flight-stack-2", "Memory/impl=hand/what=in-flight-stack-2"), 1, .5, false, times},
+	{9, "  stack of a new goroutine, of code by hand", ratio(held, "Memory/impl=redoubt/what=in-flight-stack-2", "Memory/impl=hand/what=in-flight-stack-2"), 1.5, 1, false, times},
 	{9, "100,000 breakers by key, MiB", scaled(value(held, "Memory/impl=redoubt/what=keyed-2"), 100_000./(1<<20)), 100, 50, false, count},
 	{10, "cancelled wait returns, p99", scaled(value(p99, "Promptness/impl=redoubt/what=wait-2"), 1e6), 1000, 100, false, micros},
 	{10, "  of a goroutine that only waits", ratio(p99, "Promptness/impl=redoubt/what=wait-2", "Promptness/impl=floor/what=wait-2"), 10, 1.5, false, times},

@@ -98,7 +98,8 @@ func measure(ctx context.Context, dir, file string, rounds int, benchtime time.D
 			{"^Benchmark(Retry|Breaker|BreakerOpen|Timeout|Stack|StackOpen|Telemetry)$", "1", benchtime.String()},
 			// The first of a process pays for growing the heap: too much for the
 			// bare request, which is that, in so short a time.
-			{"^BenchmarkHTTP$", "1", "30000x"},
+			{"^Benchmark(HTTP|HedgeHTTP)$", "1", "30000x"},
+			{"^Benchmark(Limit|LimitFull|Hedge)$", "1", benchtime.String()},
 			{"^BenchmarkTwoFailures$/./wait=none", "1", benchtime.String()},
 			{"^BenchmarkTwoFailures$/./wait=real", "1", "600x"}, // each sleeps for a millisecond or two
 			{"^Benchmark(Loopback|Promptness|Memory)$", "2", benchtime.String()},

@@ -10,8 +10,8 @@ import (
 )
 
 // printRivals prints, for each thing that Redoubt does, its cost as a multiple
-// of each rival's: below 1 we win, above 1 we lose. For HTTP both are less the
-// cost of the bare request.
+// of each rival's: below 1 we win, above 1 we lose. Where the bare call was
+// measured, both are less its cost.
 func printRivals(out io.Writer, r results) error {
 	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
 	fmt.Fprintf(w, "| what\t| rival\t| our CPU time of theirs\t| our allocations\t| theirs\t|\n")
@@ -31,8 +31,8 @@ func printRivals(out io.Writer, r results) error {
 				continue
 			}
 			less := ""
-			if bench == "HTTP" {
-				less = " - HTTP/impl=bare"
+			if bare := bench + "/impl=bare" + rest; len(r[cpu][bare]) > 0 {
+				less = " - " + bare
 			}
 			shown := "-" // of a rival that adds next to nothing
 			if times, _ := r.ratio(cpu, ours+less, theirs+less); times > 0 && times < 100 {
