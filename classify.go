@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/redoubt-go/redoubt/internal/roundtrip"
+	"github.com/redoubt-go/redoubt/internal/says"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -45,18 +46,12 @@ func faultOf(err, bodyErr error) fault {
 // ownFault asks an error that speaks for itself, such as that of a hook or of a
 // layer within Base.
 func ownFault(err error) (fault, bool) {
-	says, ok := errors.AsType[interface {
-		error
-		Retryable() bool
-	}](err)
+	yes, ok := says.Retryable(err)
 	if !ok {
 		return fault{}, false
 	}
-	f := fault{class: telemetry.ErrorType(err), passing: says.Retryable()}
-	var refusal interface{ Rejected() bool }
-	f.untouched = errors.As(err, &refusal) && refusal.Rejected()
-	f.local = f.untouched
-	return f, true
+	refused := says.Rejected(err)
+	return fault{class: telemetry.ErrorType(err), passing: yes, untouched: refused, local: refused}, true
 }
 
 // tlsFault knows what no further attempt will change.
@@ -94,7 +89,7 @@ func networkFault(err error) (fault, bool) {
 			return fault{passing: true}, true
 		}
 	}
-	if timedOut(err) {
+	if says.TimedOut(err) {
 		return fault{class: "timeout", passing: true}, true
 	}
 	return fault{}, false

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/redoubt-go/redoubt/internal/roundtrip"
+	"github.com/redoubt-go/redoubt/internal/says"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -158,11 +159,7 @@ func (x *exchange) attempt(ctx context.Context) error {
 // request.
 func refusedByBase(err error) bool {
 	failed, ok := errors.AsType[*SendError](err)
-	if !ok {
-		return false
-	}
-	var refusal interface{ Rejected() bool }
-	return errors.As(failed.Err, &refusal) && refusal.Rejected()
+	return ok && says.Rejected(failed.Err)
 }
 
 // refuse answers a layer that asks for what must not be: it gets the last

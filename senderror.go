@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redoubt-go/redoubt/internal/says"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -33,7 +34,7 @@ func (e *SendError) Error() string { return strings.ReplaceAll(e.Err.Error(), "\
 func (e *SendError) Unwrap() error { return e.Err }
 
 // Timeout reports whether Err is a timeout.
-func (e *SendError) Timeout() bool { return timedOut(e.Err) }
+func (e *SendError) Timeout() bool { return says.TimedOut(e.Err) }
 
 // Retryable reports whether the request may be sent again and whether that could
 // help.
@@ -164,15 +165,7 @@ func (f *callError) Timeout() bool {
 	if f.done != nil {
 		return errors.Is(f.done, context.DeadlineExceeded)
 	}
-	return timedOut(f.err)
-}
-
-func timedOut(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return true
-	}
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
+	return says.TimedOut(f.err)
 }
 
 // maxEarlier bounds what is remembered of earlier attempts.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/redoubt-go/redoubt/internal/roundtrip"
+	"github.com/redoubt-go/redoubt/internal/says"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -198,7 +199,7 @@ func (s *sending) fail(err error) error {
 		f = fault{class: "timeout", passing: true}
 	case cause != nil:
 		err = &interruptedError{phase: phase, cause: cause}
-		f = fault{class: telemetry.ErrorType(cause), passing: timedOut(cause)}
+		f = fault{class: telemetry.ErrorType(cause), passing: says.TimedOut(cause)}
 	case !s.handed:
 		f, _ = ownFault(err)
 		f.local = true
@@ -347,7 +348,7 @@ func (s *sending) cancelled() bool {
 }
 
 func gone(ctx context.Context) bool {
-	return errors.Is(ctx.Err(), context.Canceled) && !timedOut(context.Cause(ctx))
+	return errors.Is(ctx.Err(), context.Canceled) && !says.TimedOut(context.Cause(ctx))
 }
 
 var closedChan = func() chan struct{} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/says"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -275,7 +276,7 @@ func (b *Breaker) settle(ctx context.Context, t ticket, o Outcome, err error) {
 	if o == Failure || o == Slow {
 		why.span = telemetry.LastAttempt(ctx)
 		if b.config.HonorRetryAfter {
-			why.retryAfter = retryAfter(err) // asks the user's error, so without the lock
+			why.retryAfter, _ = says.RetryAfter(err) // asks the user's error, so without the lock
 		}
 	}
 	b.mu.Lock()

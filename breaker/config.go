@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/says"
 )
 
 // The values that stand for the zero fields of a [Config].
@@ -242,12 +243,10 @@ func DefaultClassify(err error) Outcome {
 	if err == nil {
 		return Success
 	}
-	var refusal interface{ Rejected() bool }
-	if errors.As(err, &refusal) && refusal.Rejected() {
+	if says.Rejected(err) {
 		return Ignored
 	}
-	var says interface{ DependencyFailure() bool }
-	if errors.As(err, &says) && !says.DependencyFailure() {
+	if yes, ok := says.DependencyFailure(err); ok && !yes {
 		return Success
 	}
 	return Failure

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoubt-go/redoubt/internal/says"
 )
 
 var (
@@ -179,7 +181,8 @@ type ending struct {
 }
 
 func returns(outcome Outcome, err error) ending {
-	return ending{fmt.Sprintf("returns %v", err), outcome, err, retryAfter(err), func(*caller) error { return err }}
+	wait, _ := says.RetryAfter(err)
+	return ending{fmt.Sprintf("returns %v", err), outcome, err, wait, func(*caller) error { return err }}
 }
 
 var (

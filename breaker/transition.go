@@ -2,7 +2,6 @@ package breaker
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -95,17 +94,4 @@ func (b *Breaker) log(ctx context.Context, t Transition) {
 			slog.Duration("cooldown", t.Cooldown))
 	}
 	telemetry.Log(ctx, b.config.Logger, level, "breaker: circuit is "+t.To.String(), t.span, t.Err, attrs...)
-}
-
-func retryAfter(err error) time.Duration {
-	var says interface {
-		RetryAfter() (time.Duration, bool)
-	}
-	if err == nil || !errors.As(err, &says) {
-		return 0
-	}
-	if d, ok := says.RetryAfter(); ok {
-		return d
-	}
-	return 0
 }

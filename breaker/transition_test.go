@@ -255,21 +255,3 @@ func TestLogger_Silent(t *testing.T) {
 		t.Errorf("logged %s", &out)
 	}
 }
-
-func TestRetryAfter(t *testing.T) {
-	tests := []struct {
-		err  error
-		want time.Duration
-	}{
-		{nil, 0},
-		{errDown, 0},
-		{unavailable(time.Second), time.Second},
-		{errors.Join(errDown, unavailable(time.Second)), time.Second},
-		{vagueError{}, 0},
-	}
-	for _, tt := range tests {
-		if got := retryAfter(tt.err); got != tt.want {
-			t.Errorf("retryAfter(%v) = %v, want %v", tt.err, got, tt.want)
-		}
-	}
-}

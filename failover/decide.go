@@ -1,9 +1,10 @@
 package failover
 
 import (
-	"errors"
 	"math"
 	"time"
+
+	"github.com/redoubt-go/redoubt/internal/says"
 )
 
 // The decisions stand apart from the asking: nothing in this file reads a clock
@@ -62,7 +63,7 @@ func soonest(fates []Fate) int {
 		if !fate.Refused || !retryable(fate.Err) {
 			continue
 		}
-		wait, _ := retryAfter(fate.Err) // nobody knows while a probe is under way, which is soon
+		wait, _ := says.RetryAfter(fate.Err) // nobody knows while a probe is under way, which is soon
 		if best < 0 || wait < after {
 			best, after = i, wait
 		}
@@ -70,50 +71,14 @@ func soonest(fates []Fate) int {
 	return best
 }
 
-// What errors say is asked with errors.AsType: unlike errors.As, it does not
-// allocate.
-
 // retryable reports whether err does not say that a repetition is pointless.
 func retryable(err error) bool {
-	says, ok := errors.AsType[interface {
-		error
-		Retryable() bool
-	}](err)
-	return !ok || says.Retryable()
-}
-
-func rejected(err error) bool {
-	says, ok := errors.AsType[interface {
-		error
-		Rejected() bool
-	}](err)
-	return ok && says.Rejected()
+	yes, ok := says.Retryable(err)
+	return yes || !ok
 }
 
 // dependencyFailure reports whether err does not say that the dependency is well.
 func dependencyFailure(err error) bool {
-	says, ok := errors.AsType[interface {
-		error
-		DependencyFailure() bool
-	}](err)
-	return !ok || says.DependencyFailure()
-}
-
-func retryAfter(err error) (time.Duration, bool) {
-	says, ok := errors.AsType[interface {
-		error
-		RetryAfter() (time.Duration, bool)
-	}](err)
-	if !ok {
-		return 0, false
-	}
-	return says.RetryAfter()
-}
-
-func timedOut(err error) bool {
-	says, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](err)
-	return ok && says.Timeout()
+	yes, ok := says.DependencyFailure(err)
+	return yes || !ok
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// says is an error with an opinion of itself.
-type says struct {
+// An opinion is an error with an opinion of itself.
+type opinion struct {
 	text      string
 	retryable bool
 	rejected  bool
@@ -19,12 +19,12 @@ type says struct {
 	timeout   bool
 }
 
-func (s says) Error() string                     { return s.text }
-func (s says) Retryable() bool                   { return s.retryable }
-func (s says) Rejected() bool                    { return s.rejected }
-func (s says) RetryAfter() (time.Duration, bool) { return max(s.after, 0), s.after >= 0 }
-func (s says) DependencyFailure() bool           { return !s.well }
-func (s says) Timeout() bool                     { return s.timeout }
+func (o opinion) Error() string                     { return o.text }
+func (o opinion) Retryable() bool                   { return o.retryable }
+func (o opinion) Rejected() bool                    { return o.rejected }
+func (o opinion) RetryAfter() (time.Duration, bool) { return max(o.after, 0), o.after >= 0 }
+func (o opinion) DependencyFailure() bool           { return !o.well }
+func (o opinion) Timeout() bool                     { return o.timeout }
 
 func TestAnswer_Stop(t *testing.T) {
 	plenty := place{left: noDeadline, more: true}
@@ -63,9 +63,9 @@ func TestAnswer_Stop(t *testing.T) {
 
 func TestSoonest(t *testing.T) {
 	open := func(after time.Duration) Fate {
-		return Fate{Err: says{retryable: true, rejected: true, after: after}, Refused: true}
+		return Fate{Err: opinion{retryable: true, rejected: true, after: after}, Refused: true}
 	}
-	forced := Fate{Err: says{rejected: true, after: -1}, Refused: true}
+	forced := Fate{Err: opinion{rejected: true, after: -1}, Refused: true}
 	asked := Fate{Err: errors.New("down")}
 	tests := []struct {
 		name  string
@@ -90,11 +90,11 @@ func TestSoonest(t *testing.T) {
 
 func TestError_Says(t *testing.T) {
 	down := Fate{Endpoint: "a", Err: errors.New("down")}
-	slow := Fate{Endpoint: "a", Err: says{text: "slow", retryable: true, after: -1, timeout: true}}
-	busy := Fate{Endpoint: "b", Err: says{text: "busy", retryable: true, after: time.Minute}}
-	open := Fate{Endpoint: "c", Err: says{text: "open", retryable: true, rejected: true, after: time.Second}, Refused: true}
-	forced := Fate{Endpoint: "d", Err: says{text: "forced", rejected: true, after: -1}, Refused: true}
-	gone := Fate{Endpoint: "e", Err: says{text: "gone", after: -1, well: true}}
+	slow := Fate{Endpoint: "a", Err: opinion{text: "slow", retryable: true, after: -1, timeout: true}}
+	busy := Fate{Endpoint: "b", Err: opinion{text: "busy", retryable: true, after: time.Minute}}
+	open := Fate{Endpoint: "c", Err: opinion{text: "open", retryable: true, rejected: true, after: time.Second}, Refused: true}
+	forced := Fate{Endpoint: "d", Err: opinion{text: "forced", rejected: true, after: -1}, Refused: true}
+	gone := Fate{Endpoint: "e", Err: opinion{text: "gone", after: -1, well: true}}
 	tests := []struct {
 		name  string
 		err   Error

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/says"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -105,7 +106,7 @@ func (f Fate) text() string {
 		return f.Err.Error()
 	}
 	text := "skipped"
-	if after, ok := retryAfter(f.Err); ok {
+	if after, ok := says.RetryAfter(f.Err); ok {
 		text += " for another " + after.Round(time.Millisecond).String()
 	}
 	return text + ": " + f.Err.Error()
@@ -167,7 +168,7 @@ func (e *Error) RetryAfter() (time.Duration, bool) {
 		if fate.Err == nil || !retryable(fate.Err) {
 			continue
 		}
-		after, ok := retryAfter(fate.Err)
+		after, ok := says.RetryAfter(fate.Err)
 		if !ok {
 			return 0, false
 		}
@@ -203,11 +204,11 @@ func (e *Error) DependencyFailure() bool {
 // cancelled the call, whether the endpoint asked last took too long.
 func (e *Error) Timeout() bool {
 	if e.done != nil {
-		return errors.Is(e.done, context.DeadlineExceeded) || timedOut(e.Cause)
+		return errors.Is(e.done, context.DeadlineExceeded) || says.TimedOut(e.Cause)
 	}
 	for _, fate := range slices.Backward(e.Fates) {
 		if !fate.Refused {
-			return timedOut(fate.Err)
+			return says.TimedOut(fate.Err)
 		}
 	}
 	return false

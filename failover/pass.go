@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/redoubt-go/redoubt/internal/says"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -87,7 +88,7 @@ func (p *pass) ask(e *endpoint, guard Layer) answer {
 			p.moved(ctx, e)
 		}
 		err := p.call(ctx)
-		touched = touched || !rejected(err)
+		touched = touched || !says.Rejected(err)
 		return err
 	}
 	ctx := context.Context(&endpointContext{p.ctx, e})
@@ -99,7 +100,7 @@ func (p *pass) ask(e *endpoint, guard Layer) answer {
 	if a.err == nil || a.unfunded {
 		return a
 	}
-	a.refused = !touched && rejected(a.err)
+	a.refused = !touched && says.Rejected(a.err)
 	p.judge(&a)
 	return a
 }

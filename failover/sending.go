@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/redoubt-go/redoubt/internal/roundtrip"
+	"github.com/redoubt-go/redoubt/internal/says"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -179,7 +180,7 @@ func (s *sending) fail(err error) error {
 	default:
 	}
 	err = roundtrip.WithoutURL(err)
-	x.unsent = s.resp == nil && (s.watch.unsent(err) || rejected(err))
+	x.unsent = s.resp == nil && (s.watch.unsent(err) || says.Rejected(err))
 	switch bad := s.watch.bodyErr.Load(); {
 	case x.ctx.Err() != nil:
 		if !errors.Is(err, x.ctx.Err()) {
@@ -267,7 +268,7 @@ func (s *sending) cancelled() bool {
 	if s.delivered {
 		ctx = s.x.req.Context()
 	}
-	return errors.Is(ctx.Err(), context.Canceled) && !timedOut(context.Cause(ctx))
+	return errors.Is(ctx.Err(), context.Canceled) && !says.TimedOut(context.Cause(ctx))
 }
 
 // A watch follows a send through package net/http. Its methods are called from

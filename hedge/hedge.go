@@ -2,13 +2,13 @@ package hedge
 
 import (
 	"context"
-	"errors"
 	"math"
 	"sync/atomic"
 	"time"
 
 	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/says"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -291,16 +291,11 @@ func (h *Hedger) tell(ctx context.Context, e telemetry.HedgeEvent) {
 // wishOf returns how long the dependency wants to be left alone, and whether err
 // says so.
 func wishOf(err error) (time.Duration, bool) {
-	var t interface{ Throttled() bool }
-	if err == nil || !errors.As(err, &t) || !t.Throttled() {
+	if !says.Throttled(err) {
 		return 0, false
 	}
-	var after interface{ RetryAfter() (time.Duration, bool) }
-	if errors.As(err, &after) {
-		wish, _ := after.RetryAfter()
-		return wish, true
-	}
-	return 0, true
+	wish, _ := says.RetryAfter(err)
+	return wish, true
 }
 
 // timedOut reports whether an attempt on ctx that ended with err ran out of
@@ -309,6 +304,5 @@ func timedOut(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	var t interface{ Timeout() bool }
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+	return says.TimedOut(err)
 }

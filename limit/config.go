@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/says"
 )
 
 // The values that stand for the zero fields of a [Config].
@@ -269,21 +270,15 @@ func DefaultClassify(err error) Outcome {
 	if err == nil {
 		return Success
 	}
-	var (
-		refusal   interface{ Rejected() bool }
-		throttled interface{ Throttled() bool }
-		timeout   interface{ Timeout() bool }
-		says      interface{ DependencyFailure() bool }
-	)
+	failure, ok := says.DependencyFailure(err)
 	switch {
-	case errors.As(err, &refusal) && refusal.Rejected():
+	case says.Rejected(err):
 		return Ignored
-	case errors.As(err, &throttled) && throttled.Throttled(),
-		errors.As(err, &timeout) && timeout.Timeout():
+	case says.Throttled(err), says.TimedOut(err):
 		return Dropped
-	case !errors.As(err, &says):
+	case !ok:
 		return Ignored
-	case says.DependencyFailure():
+	case failure:
 		return Dropped
 	default:
 		return Success

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/redoubt-go/redoubt/internal/says"
 )
 
 // The decisions stand apart from the waiting: nothing in this file reads a
@@ -35,7 +37,7 @@ func (p *Policy) verdict(ctxErr, err error, attempt int) Stop {
 	switch {
 	case ctxErr != nil:
 		return StopCancelled
-	case rejected(err) && !p.AwaitRefusals, !p.retryable(err):
+	case says.Rejected(err) && !p.AwaitRefusals, !p.retryable(err):
 		return StopPermanent
 	case attempt >= p.maxAttempts():
 		return StopAttempts
@@ -58,15 +60,15 @@ func (p *Policy) schedule(err error, own, left time.Duration, random float64) st
 	if own < 0 {
 		return step{stop: StopAttempts}
 	}
-	if p.Backoff == nil && throttled(err) {
+	if p.Backoff == nil && says.Throttled(err) {
 		own = throttleFactor * min(own, DefaultCap/throttleFactor)
 	}
-	refused := rejected(err)
+	refused := says.Rejected(err)
 	if refused && left == noDeadline {
 		return step{stop: StopPermanent}
 	}
 	s := step{wait: own, source: fromBackoff, paid: !refused}
-	if after, ok := retryAfter(err); ok && after > 0 {
+	if after, ok := says.RetryAfter(err); ok && after > 0 {
 		if after > p.maxRetryAfter() {
 			return step{stop: StopRetryAfter}
 		}
@@ -86,9 +88,7 @@ func lengthen(d time.Duration, share float64) time.Duration {
 	return d + min(more, math.MaxInt64-d)
 }
 
-// What errors say is asked with errors.AsType: unlike errors.As, it does not
-// allocate.
-
+// retryable reports whether err, and p's own opinion of it, allow a repetition.
 func (p *Policy) retryable(err error) bool {
 	// The marks count wherever they are, even beside an error that may be
 	// retried.
@@ -98,39 +98,8 @@ func (p *Policy) retryable(err error) bool {
 	if _, ok := errors.AsType[*backoff.PermanentError](err); ok {
 		return false
 	}
-	says, ok := errors.AsType[interface {
-		error
-		Retryable() bool
-	}](err)
-	if ok && !says.Retryable() {
+	if yes, ok := says.Retryable(err); ok && !yes {
 		return false
 	}
 	return p.Retryable == nil || p.Retryable(err)
-}
-
-func rejected(err error) bool {
-	says, ok := errors.AsType[interface {
-		error
-		Rejected() bool
-	}](err)
-	return ok && says.Rejected()
-}
-
-func throttled(err error) bool {
-	says, ok := errors.AsType[interface {
-		error
-		Throttled() bool
-	}](err)
-	return ok && says.Throttled()
-}
-
-func retryAfter(err error) (time.Duration, bool) {
-	says, ok := errors.AsType[interface {
-		error
-		RetryAfter() (time.Duration, bool)
-	}](err)
-	if !ok {
-		return 0, false
-	}
-	return says.RetryAfter()
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/redoubt-go/redoubt/internal/says"
 )
 
 // A Stop is why a [Policy] made no further attempt.
@@ -63,7 +65,7 @@ func (e *Error) Unwrap() []error {
 func (e *Error) explain() string {
 	switch e.Stop {
 	case StopPermanent:
-		if rejected(e.Err) {
+		if says.Rejected(e.Err) {
 			return "" // Err says it
 		}
 		return " (not to be retried)"

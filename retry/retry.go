@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/says"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -175,7 +176,7 @@ func (p *Policy) giveUp(ctx context.Context, e *Error) error {
 		e.Cause = context.Cause(ctx)
 		e.done = ctx.Err()
 	case StopBudget, StopDeadline, StopRetryAfter:
-		if rejected(e.Err) { // which the layer that refused has recorded
+		if says.Rejected(e.Err) { // which the layer that refused has recorded
 			break
 		}
 		telemetry.Reject(ctx, telemetry.Rejection{

@@ -2,7 +2,6 @@ package shared
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -196,17 +195,4 @@ func (c Config) outcome(ctx context.Context, err error) breaker.Outcome {
 	default:
 		return breaker.Failure
 	}
-}
-
-// retryAfter returns how long the server that failed with err wants to be left
-// alone, 0 if it did not say.
-func retryAfter(err error) time.Duration {
-	var says interface {
-		RetryAfter() (time.Duration, bool)
-	}
-	if err == nil || !errors.As(err, &says) {
-		return 0
-	}
-	d, _ := says.RetryAfter()
-	return max(d, 0)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/law"
+	"github.com/redoubt-go/redoubt/internal/says"
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
@@ -201,9 +202,10 @@ func (b *Breaker) renew(ctx context.Context, t ticket) bool {
 
 // settle counts the outcome of an admitted call, also if its caller is gone.
 func (b *Breaker) settle(ctx context.Context, t ticket, o breaker.Outcome, err error, timedOut bool) {
+	wait, _ := says.RetryAfter(err)
 	res := result{
 		outcome:    o,
-		retryAfter: retryAfter(err),
+		retryAfter: max(wait, 0),
 		random:     rand.Float64(),
 		timedOut:   timedOut,
 	}

@@ -66,7 +66,7 @@ var rooms = map[string]room{
 	"hedge":    layer("internal/roundtrip"),
 	"failover": layer("internal/roundtrip"),
 
-	"breaker/shared": {imports: []string{"breaker", "internal/telemetry", "internal/law", "internal/explain"}},
+	"breaker/shared": {imports: []string{"breaker", "internal/telemetry", "internal/law", "internal/says", "internal/explain"}},
 
 	"ops": {imports: []string{".", "breaker", "retry", "limit", "internal/law"}},
 
@@ -74,10 +74,11 @@ var rooms = map[string]room{
 
 	"redoubttest/faults": {},
 
-	"internal/telemetry": {imports: []string{otel + "/..."}},
+	"internal/telemetry": {imports: []string{"internal/says", otel + "/..."}},
 	"internal/explain":   {},
 	"internal/keyed":     {},
 	"internal/law":       {},
+	"internal/says":      {},
 	"internal/memhttp":   {},
 	"internal/roundtrip": {},
 	"internal/repo":      {},
@@ -90,7 +91,7 @@ var rooms = map[string]room{
 
 func layer(imports ...string) room {
 	return room{imports: append(imports,
-		"internal/telemetry", "internal/law", "internal/explain", "internal/keyed")}
+		"internal/telemetry", "internal/law", "internal/says", "internal/explain", "internal/keyed")}
 }
 
 func (r room) allows(path string) bool {

@@ -9,6 +9,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/redoubt-go/redoubt/internal/says"
 )
 
 // A Call is one logical call on its way through the layers: one INTERNAL span
@@ -151,17 +153,11 @@ func (c *Call) outcome(err, callerErr error) string {
 		return outcomeSuccess
 	case errors.Is(callerErr, context.Canceled) && ErrorType(err) != typePanic:
 		return outcomeCancelled
-	case rejected(err) && (c.lastErr == nil || !errors.Is(err, c.lastErr)):
+	case says.Rejected(err) && (c.lastErr == nil || !errors.Is(err, c.lastErr)):
 		return outcomeRejected
 	default:
 		return outcomeFailure
 	}
-}
-
-// rejected reports whether err is a refusal rather than a failure.
-func rejected(err error) bool {
-	var r interface{ Rejected() bool }
-	return errors.As(err, &r) && r.Rejected()
 }
 
 // An Attempt is one run of the innermost function. Its methods accept a nil

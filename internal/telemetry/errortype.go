@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"syscall"
+
+	"github.com/redoubt-go/redoubt/internal/says"
 )
 
 // Classes that are named in more than one place.
@@ -55,8 +57,7 @@ func classByType(err error) string {
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return "dns"
 	}
-	var timeout interface{ Timeout() bool }
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if says.TimedOut(err) {
 		return typeTimeout
 	}
 	return typeOther
