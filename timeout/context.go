@@ -53,7 +53,7 @@ func (c *limited) Deadline() (time.Time, bool) { return c.start.Time().Add(c.lim
 // Link tells redoubt.Transport all that there is to know of c, so that it need
 // not ask for Done.
 func (c *limited) Link() (parent context.Context, end time.Time) {
-	return c.Context, c.start.Time().Add(c.limit)
+	return c.Context, c.start.Add(c.limit).Alarm()
 }
 
 func (c *limited) Done() <-chan struct{} { return c.arm().Done() }
