@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/redoubt-go/redoubt/internal/roundtrip"
 	"github.com/redoubt-go/redoubt/internal/says"
@@ -27,10 +28,11 @@ type exchange struct {
 	replay      *replay // of a request body without GetBody
 	bodyUsed    bool    // the caller's own body was handed to Base
 	sends       int
-	fresh       bool // the next attempt wants a new connection
-	misdirected bool // 421 was seen
-	unexpecting bool // 417 was seen
-	unsafe      bool // the request may not be sent any more
+	fresh       bool              // the next attempt wants a new connection
+	misdirected bool              // 421 was seen
+	apart       http.RoundTripper // after that, in place of Base; nil if there can be none
+	unexpecting bool              // 417 was seen
+	unsafe      bool              // the request may not be sent any more
 	lastErr     error
 	earlier     []string
 
@@ -205,15 +207,52 @@ func (x *exchange) drop() {
 	unread := s.resp.Body != http.NoBody
 	s.discard()
 	x.last = nil
-	if s.resp.StatusCode != http.StatusMisdirectedRequest || x.misdirected {
+	if s.resp.StatusCode == http.StatusMisdirectedRequest && !x.misdirected {
+		x.misdirected = true
+		x.avoidConn(unread && s.resp.ProtoMajor == 1)
+	}
+}
+
+// avoidConn has the next attempt get another connection than the one that brought
+// 421, which remains good for other requests. One of HTTP/1 is closed already if
+// its response was not read.
+//
+// Source: RFC 9110, section 15.5.20.
+func (x *exchange) avoidConn(closed bool) {
+	if x.apart = apart(x.t.base()); x.apart != nil {
 		return
 	}
-	x.misdirected, x.fresh = true, true
-	if !unread || s.resp.ProtoMajor != 1 {
-		// The next attempt must not get the same connection, which nothing
-		// narrower prevents. One of HTTP/1 is closed with its unread response.
-		x.t.CloseIdleConnections()
+	x.fresh = true
+	if !closed {
+		x.t.CloseIdleConnections() // nothing narrower works through a Base of another type
 	}
+}
+
+// apart returns a copy of base that shares no connection with it and keeps none,
+// or nil if there can be none.
+func apart(base http.RoundTripper) http.RoundTripper {
+	original, ok := base.(*http.Transport)
+	if !ok {
+		return nil
+	}
+	t := original.Clone()
+	if len(t.TLSNextProto) > 0 { // an HTTP/2 of the user's, with its own connections
+		return nil
+	}
+	if original.TLSNextProto["h2"] != nil { // net/http's, which a copy does not have by itself
+		t.ForceAttemptHTTP2 = true
+	}
+	t.DisableKeepAlives = true
+	t.IdleConnTimeout = time.Minute // for one of HTTP/2 that came too late to be used
+	return t
+}
+
+// base returns what sends the next attempt.
+func (x *exchange) base() http.RoundTripper {
+	if x.apart != nil {
+		return x.apart
+	}
+	return x.t.base()
 }
 
 // rewindable reports whether another attempt would have the whole request body.

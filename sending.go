@@ -138,7 +138,7 @@ func (s *sending) roundTrip() error {
 		return err
 	}
 	s.handed = true
-	resp, err := s.x.t.base().RoundTrip(out)
+	resp, err := s.x.base().RoundTrip(out)
 	if err != nil {
 		if resp != nil && resp.Body != nil {
 			_ = resp.Body.Close()

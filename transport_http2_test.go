@@ -157,6 +157,12 @@ func (c *h2conn) ok(stream uint32, body string) {
 	c.frame(frameData, flagEnd, stream, []byte(body))
 }
 
+// status answers with that status, which is entry 8's name with another value, and
+// no body.
+func (c *h2conn) status(stream uint32, code string) {
+	c.frame(frameHeaders, flagEnd|flagEndHeaders, stream, append([]byte{0x08, byte(len(code))}, code...))
+}
+
 func (c *h2conn) reset(stream, code uint32) {
 	c.frame(frameReset, 0, stream, binary.BigEndian.AppendUint32(nil, code))
 }

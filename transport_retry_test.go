@@ -8,13 +8,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/internal/memhttp"
+	"github.com/redoubt-go/redoubt/redoubttest"
 )
 
 func TestTransport_001_UnsafeMethodsAreSentOnce(t *testing.T) {
@@ -254,6 +257,118 @@ func TestTransport_010_MisdirectedRequestClosesOneConnection(t *testing.T) {
 	}
 	if all := l.all(); len(all) != 2 || all[0].RemoteAddr != all[1].RemoteAddr {
 		t.Error("a connection to somebody else was closed")
+	}
+}
+
+// The connection of HTTP/2 has other streams under way, so that it can't be
+// closed, and it suits them. The request alone needs another.
+func TestTransport_010_MisdirectedStreamOfABusyConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h h2
+		h.serve = func(c *h2conn, stream uint32) {
+			switch {
+			case c.n == 1 && stream == 1: // under way until the end
+				c.frame(frameHeaders, flagEndHeaders, stream, []byte{0x88})
+			case c.n == 1:
+				c.status(stream, "421")
+			default:
+				c.ok(stream, "done")
+			}
+		}
+		base := h.transport(t)
+		rt := &redoubt.Transport{Base: base, Layer: every(time.Second, 3)}
+		other, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := 2; n <= 3; n++ {
+			resp := send(t, rt, newRequest(t.Context(), t, "POST", strings.NewReader("order")))
+			if resp.StatusCode != http.StatusOK || h.opened() != n {
+				t.Errorf("status %d over %d connections, want 200 over %d", resp.StatusCode, h.opened(), n)
+			}
+		}
+		h.mu.Lock()
+		h.conns[0].frame(frameData, flagEnd, 1, []byte("late"))
+		h.mu.Unlock()
+		if got, err := io.ReadAll(other.Body); string(got) != "late" || err != nil {
+			t.Errorf("the other stream brought %q, %v", got, err)
+		}
+		other.Body.Close()
+		synctest.Wait()
+		for i, c := range h.conns[1:] {
+			select {
+			case <-c.done:
+			default:
+				t.Errorf("connection %d is left open", i+2)
+			}
+		}
+	})
+}
+
+// A server that misdirects every request costs nobody else a connection, however
+// its response looks.
+func TestTransport_010_MisdirectedRequestSparesOthers(t *testing.T) {
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(proto, func(t *testing.T) {
+			var l log
+			innocent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { l.note(r) }))
+			defer innocent.Close()
+			conns := &redoubttest.Conns{}
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusMisdirectedRequest) // without a body, so that the connection is idle at once
+			}))
+			server.EnableHTTP2 = proto == "HTTP/2.0"
+			server.Config.ConnState = conns.ConnState
+			server.StartTLS()
+			defer server.Close()
+			base := server.Client().Transport.(*http.Transport)
+			rt := &redoubt.Transport{Base: base, Layer: atOnce(2)}
+			for range 3 {
+				for url, status := range map[string]int{innocent.URL: http.StatusOK, server.URL: http.StatusMisdirectedRequest} {
+					req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+					if resp := send(t, rt, req); resp.StatusCode != status {
+						t.Errorf("status %d, want %d", resp.StatusCode, status)
+					}
+				}
+			}
+			for _, r := range l.all() {
+				if r.RemoteAddr != l.all()[0].RemoteAddr {
+					t.Error("a connection to somebody else was closed")
+				}
+			}
+			if opened := conns.Opened(); opened != 4 {
+				t.Errorf("%d connections, want 4: one for all and one for each retry", opened)
+			}
+			rt.CloseIdleConnections()
+			if err := conns.Wait(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A zero http.Transport speaks HTTP/2, but its copy does not by itself.
+func TestTransport_010_MisdirectedRequestOfAZeroBase(t *testing.T) {
+	var n atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("request by %s", r.Proto)
+		}
+		if n.Add(1) == 1 {
+			w.WriteHeader(http.StatusMisdirectedRequest)
+		}
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	base := &http.Transport{}
+	base.CloseIdleConnections() // makes it ready
+	base.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	rt := &redoubt.Transport{Base: base, Layer: atOnce(2)}
+	defer rt.CloseIdleConnections()
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
+	if resp := send(t, rt, req); resp.StatusCode != http.StatusOK {
+		t.Errorf("status %d", resp.StatusCode)
 	}
 }
 
