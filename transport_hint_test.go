@@ -85,6 +85,21 @@ func TestTransport_063_064_TooLongAWait(t *testing.T) {
 	}
 }
 
+// What the server asks for fits into the deadline, and jitter does not spoil it.
+func TestTransport_064_JitterKeepsTheDeadline(t *testing.T) {
+	for range 20 {
+		var l log
+		bubble(t, hints(&l, 503, "Retry-After", "10"), func(t *testing.T, s *memhttp.Server) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10200*time.Millisecond)
+			defer cancel()
+			resp := send(t, &redoubt.Transport{Base: s.Transport, Layer: every(own, 3)}, newRequest(ctx, t, "GET", nil))
+			if w := l.waits(); resp.StatusCode != http.StatusOK || w[0] < 10*time.Second || w[0] > 10100*time.Millisecond {
+				t.Errorf("status %d after waits of %v, want 200 after 10s to 10.1s", resp.StatusCode, w)
+			}
+		})
+	}
+}
+
 func TestTransport_069_RedirectsAreNotOurs(t *testing.T) {
 	var l log
 	bubble(t, hints(&l, 302, "Retry-After", "7", "Location", "/other"), func(t *testing.T, s *memhttp.Server) {

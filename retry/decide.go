@@ -18,7 +18,7 @@ const noDeadline = time.Duration(math.MaxInt64)
 
 // retryAfterJitter is added to a wait that a server demands, as a share of it,
 // so that those who were sent away together do not come back together. It only
-// ever lengthens the wait.
+// ever lengthens the wait, and not beyond the deadline.
 const retryAfterJitter = 0.1
 
 // throttleFactor lengthens the default waits after an error that says Throttled:
@@ -72,7 +72,7 @@ func (p *Policy) schedule(err error, own, left time.Duration, random float64) st
 		if after > p.maxRetryAfter() {
 			return step{stop: StopRetryAfter}
 		}
-		if demanded := lengthen(after, random*retryAfterJitter); demanded > own {
+		if demanded := after + jitterOf(after, left, random); demanded > own {
 			s.wait, s.source = demanded, fromRetryAfter
 		}
 	}
@@ -80,6 +80,14 @@ func (p *Policy) schedule(err error, own, left time.Duration, random float64) st
 		return step{stop: StopDeadline}
 	}
 	return s
+}
+
+// jitterOf returns what to add to a wait that a server demands: at most
+// retryAfterJitter of it, and at most half of what the deadline leaves beyond
+// it, so that jitter alone neither rules an attempt out nor takes all its time.
+func jitterOf(after, left time.Duration, random float64) time.Duration {
+	most := min(lengthen(after, retryAfterJitter)-after, max(left-after, 0)/2)
+	return min(time.Duration(random*float64(most)), most)
 }
 
 // lengthen returns d and that share of it, but no more than a Duration holds.

@@ -175,6 +175,9 @@ func TestPolicy_schedule(t *testing.T) {
 		{"deadline has passed", errBoom, 0, -s, .5, step{stop: StopDeadline}},
 		{"server sends away beyond the deadline", retryAfterError(4 * s), s, 4 * s, 0, step{stop: StopDeadline}},
 		{"server sends away just before the deadline", retryAfterError(4 * s), s, 4*s + 1, 0, step{wait: 4 * s, source: fromRetryAfter, paid: true}},
+		{"jitter does not reach the deadline", retryAfterError(4 * s), s, 4200 * time.Millisecond, .5, step{wait: 4050 * time.Millisecond, source: fromRetryAfter, paid: true}},
+		{"jitter has no room", retryAfterError(4 * s), s, 4*s + 1, .999, step{wait: 4 * s, source: fromRetryAfter, paid: true}},
+		{"jitter has room enough", retryAfterError(4 * s), s, 5 * s, .5, step{wait: 4200 * time.Millisecond, source: fromRetryAfter, paid: true}},
 
 		// A layer further in refused.
 		{"refused", refused, s, ever, .5, step{stop: StopPermanent}},
