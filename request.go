@@ -23,7 +23,7 @@ func (s *sending) request() (*http.Request, error) {
 		return nil, err
 	}
 	out.Body, out.GetBody = s.watched(body), getBody
-	if getBody != nil && out.Body != body {
+	if _, watched := out.Body.(*watchedBody); watched && getBody != nil {
 		out.GetBody = func() (io.ReadCloser, error) {
 			body, err := getBody()
 			return s.watched(body), err

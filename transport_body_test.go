@@ -333,3 +333,24 @@ func (b *strictBody) Read(p []byte) (int, error) {
 }
 
 func (b *strictBody) Close() error { return nil }
+
+// Bodies of types that can't be compared are bodies all the same.
+func TestTransport_BodyThatIsNotComparable(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {
+		again := func() (io.ReadCloser, error) {
+			return io.NopCloser(parts{[]io.Reader{strings.NewReader("order")}}), nil
+		}
+		req := newRequest(t.Context(), t, "PUT", nil)
+		req.Body, _ = again()
+		req.GetBody, req.ContentLength = again, 5
+		rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3), HeaderTimeout: time.Minute}
+		if resp := send(t, rt, req); resp.StatusCode != http.StatusOK || l.all()[1].body != "order" {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+	})
+}
+
+type parts struct{ readers []io.Reader }
+
+func (p parts) Read(b []byte) (int, error) { return p.readers[0].Read(b) }
