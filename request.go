@@ -32,7 +32,7 @@ func (s *sending) request() (*http.Request, error) {
 	if x.overrides.once {
 		forbidReplay(out)
 	}
-	out.Close = out.Close || x.fresh
+	out.Close = out.Close || x.fresh && !roundtrip.Upgrades(out)
 	s.writeHeader(out)
 	s.progress.expects = expectsContinue(out) || x.t.Prepare != nil
 	return out, s.prepare(out)

@@ -217,6 +217,25 @@ func TestTransport_126_UpgradeIsRetriedUntil101(t *testing.T) {
 	})
 }
 
+// An attempt that asks for a new connection says so by "Connection: close", which
+// contradicts an Upgrade.
+func TestTransport_126_UpgradeAfterATimeout(t *testing.T) {
+	var l log
+	bubble(t, func(w http.ResponseWriter, r *http.Request) {
+		if l.note(r) == 1 {
+			<-r.Context().Done()
+		}
+	}, func(t *testing.T, s *memhttp.Server) {
+		rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3), HeaderTimeout: time.Second}
+		send(t, rt, newRequest(t.Context(), t, "GET", nil, "Connection", "Upgrade", "Upgrade", "websocket"))
+		for i, r := range l.all() {
+			if got := r.Header["Connection"]; !slices.Equal(got, []string{"Upgrade"}) {
+				t.Errorf("request %d has Connection %q, want Upgrade alone", i+1, got)
+			}
+		}
+	})
+}
+
 // A custom Failure is not asked about 101: it is not its business.
 func TestTransport_126_SwitchIsNoFailure(t *testing.T) {
 	var l log

@@ -3,7 +3,6 @@ package hedge
 import (
 	"context"
 	"net/http"
-	"strings"
 
 	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/roundtrip"
@@ -108,7 +107,7 @@ func (t *Transport) hedgeable(req *http.Request) bool {
 	ctx := req.Context()
 	wish := roundtrip.WishOf(ctx)
 	switch {
-	case wish.Once, req.Method == http.MethodConnect, upgrades(req), roundtrip.HasBody(req) && req.GetBody == nil:
+	case wish.Once, req.Method == http.MethodConnect, roundtrip.Upgrades(req), roundtrip.HasBody(req) && req.GetBody == nil:
 		return false
 	case wish.Twice, ctx.Value(idempotentKey{}) != nil:
 		return true
@@ -118,20 +117,6 @@ func (t *Transport) hedgeable(req *http.Request) bool {
 	switch req.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return !roundtrip.HasBody(req)
-	}
-	return false
-}
-
-func upgrades(req *http.Request) bool {
-	if len(req.Header["Upgrade"]) > 0 {
-		return true
-	}
-	for _, value := range req.Header["Connection"] {
-		for option := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
-				return true
-			}
-		}
 	}
 	return false
 }

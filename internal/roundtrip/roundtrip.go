@@ -47,6 +47,21 @@ func FailureStatus(status int) bool {
 // HasBody reports whether req has a body that might not be empty.
 func HasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
+// Upgrades reports whether req asks for another protocol on its connection.
+func Upgrades(req *http.Request) bool {
+	if len(req.Header["Upgrade"]) > 0 {
+		return true
+	}
+	for _, value := range req.Header["Connection"] {
+		for option := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // CloseBody closes the body of req, if there is one.
 func CloseBody(req *http.Request) {
 	if req != nil && req.Body != nil {
