@@ -176,7 +176,7 @@ func (s *sending) fail(err error) error {
 	x := s.x
 	select {
 	case <-x.req.Cancel: //nolint:staticcheck // Deprecated, and in use by http.Client.
-		<-s.ctx.Done() // net/http looks at it too, and was quicker than the layers
+		<-x.ctx.Done() // net/http looks at it too, and was quicker
 	default:
 	}
 	expired, cause := s.progress.stop(), s.interrupted()

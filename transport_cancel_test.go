@@ -123,6 +123,25 @@ func TestTransport_076_RequestCancel(t *testing.T) {
 	})
 }
 
+// A layer that lets its call outlive the caller gets an error all the same, since
+// net/http looks at Request.Cancel by itself.
+func TestTransport_076_RequestCancelPastADetachedLayer(t *testing.T) {
+	bubble(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, func(t *testing.T, s *memhttp.Server) {
+		detach := redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+			return call(context.WithoutCancel(ctx))
+		})
+		cancel := make(chan struct{})
+		time.AfterFunc(time.Second, func() { close(cancel) })
+		req := newRequest(t.Context(), t, "GET", nil)
+		req.Cancel = cancel //nolint:staticcheck // Deprecated, and still in use.
+		start := time.Now()
+		_, err := (&redoubt.Transport{Base: s.Transport, Layer: detach}).RoundTrip(req)
+		if !errors.Is(err, context.Canceled) || time.Since(start) != time.Second {
+			t.Errorf("err = %v after %v, want cancellation after 1s", err, time.Since(start))
+		}
+	})
+}
+
 func TestTransport_077_ContextAlreadyDone(t *testing.T) {
 	trips := 0
 	rt := &redoubt.Transport{Base: trip(func(r *http.Request) (*http.Response, error) { trips++; return answer(r, 200, ""), nil })}
