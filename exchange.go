@@ -129,9 +129,9 @@ func (x *exchange) attempt(ctx context.Context) error {
 	x.remember(x.lastErr)
 	s, err := x.send(ctx)
 	if err == nil && x.expectationFailed(s.resp) {
-		x.unexpecting = true
+		x.unexpecting, x.last = true, s
 		s.drain()
-		s.discard()
+		x.drop()
 		s, err = x.send(ctx)
 	}
 	if err != nil {

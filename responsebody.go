@@ -66,8 +66,9 @@ type peekedBody struct {
 	enough atomic.Bool
 	filled chan struct{} // closed when the goroutine is done
 
-	buf []byte // once filled
-	err error  // after buf, nil if there is more
+	buf      []byte // once filled
+	err      error  // after buf, nil if there is more
+	panicked any    // what inner panicked with, for the goroutine of a caller
 
 	mu      sync.Mutex
 	filling bool
@@ -82,6 +83,7 @@ func peek(body io.ReadCloser, limit int64) *peekedBody {
 	defer timer.Stop()
 	select {
 	case <-b.filled:
+		b.rethrow()
 	case <-timer.C:
 		b.enough.Store(true)
 	}
@@ -89,18 +91,30 @@ func peek(body io.ReadCloser, limit int64) *peekedBody {
 }
 
 func (b *peekedBody) fill(limit int64) {
-	defer close(b.filled)
+	defer b.finish()
 	chunk := make([]byte, min(limit, 4<<10))
 	for int64(len(b.buf)) < limit && b.err == nil && !b.enough.Load() {
 		n, err := b.inner.Read(chunk[:min(int64(len(chunk)), limit-int64(len(b.buf)))])
 		b.buf = append(b.buf, chunk[:n]...)
 		b.err = err
 	}
+}
+
+// finish is how fill ends, also if inner panics.
+func (b *peekedBody) finish() {
+	b.panicked = recover()
+	defer close(b.filled)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.filling = false
 	if b.closed {
 		_ = b.inner.Close()
+	}
+}
+
+func (b *peekedBody) rethrow() {
+	if b.panicked != nil {
+		panic(b.panicked)
 	}
 }
 
@@ -121,6 +135,7 @@ func (b *peekedBody) Read(p []byte) (int, error) {
 		b.buf = b.buf[n:]
 		return n, nil
 	}
+	b.rethrow()
 	if b.err != nil {
 		return 0, b.err
 	}

@@ -44,6 +44,9 @@ func (x *exchange) send(layers context.Context) (*sending, error) {
 	defer func() {
 		if !returned { // a panic, or a Goexit
 			s.end(errPanicked)
+			if s.resp != nil {
+				_ = s.resp.Body.Close()
+			}
 		}
 	}()
 	err := s.roundTrip()

@@ -365,3 +365,68 @@ func TestTransport_047_Panics(t *testing.T) {
 		})
 	}
 }
+
+// A hook that panics about a response leaves nobody to close it.
+func TestTransport_047_PanicClosesTheResponse(t *testing.T) {
+	content := &body{Reader: strings.NewReader("x")}
+	rt := &redoubt.Transport{
+		Base: trip(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 503, "")
+			resp.Body = content
+			return resp, nil
+		}),
+		Failure: func(*http.Response) bool { panic("broken") },
+	}
+	func() {
+		defer func() {
+			if r := recover(); r != "broken" {
+				t.Errorf("recovered %v", r)
+			}
+		}()
+		_, _ = rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+	}()
+	if content.closes.Load() != 1 {
+		t.Errorf("response body was closed %d times, want once", content.closes.Load())
+	}
+}
+
+// A response body that panics while it is read ahead does so in the goroutine of
+// whoever called RoundTrip, where it can be recovered.
+func TestTransport_047_PanicInTheResponseBody(t *testing.T) {
+	for name, slow := range map[string]bool{"at once": false, "after the drain gave up": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				content := &body{Reader: panicking{slow}}
+				rt := &redoubt.Transport{Layer: every(time.Second, 1), Base: trip(func(r *http.Request) (*http.Response, error) {
+					resp := answer(r, 503, "")
+					resp.Body, resp.ContentLength = content, -1
+					return resp, nil
+				})}
+				defer func() {
+					if r := recover(); r != "broken" {
+						t.Errorf("recovered %v", r)
+					}
+					if content.closes.Load() == 0 {
+						t.Error("response body was not closed")
+					}
+				}()
+				resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				_, err = io.ReadAll(resp.Body)
+				t.Errorf("body was read: %v", err)
+			})
+		})
+	}
+}
+
+type panicking struct{ slow bool }
+
+func (p panicking) Read([]byte) (int, error) {
+	if p.slow {
+		time.Sleep(time.Second)
+	}
+	panic("broken")
+}
