@@ -35,7 +35,7 @@ func faultOf(err, bodyErr error) fault {
 	if bodyErr != nil && bodyErr != io.EOF { //nolint:errorlint // An EOF that is wrapped is an error.
 		return fault{class: "request_body", ours: true}
 	}
-	for _, judge := range []func(error) (fault, bool){ownFault, rewindFault, tlsFault, http2Fault, networkFault} {
+	for _, judge := range []func(error) (fault, bool){ownFault, bodyFault, tlsFault, http2Fault, networkFault} {
 		if f, ok := judge(err); ok {
 			return f
 		}
@@ -95,16 +95,18 @@ func networkFault(err error) (fault, bool) {
 	return fault{}, false
 }
 
-// rewindFault knows that net/http would have sent the request again but for its
-// body.
-func rewindFault(err error) (fault, bool) {
+// bodyFault knows that net/http would have sent the request again but for its
+// body, or that the body is not as long as Request.ContentLength says.
+func bodyFault(err error) (fault, bool) {
+	ours := errors.Is(err, errRewind)
 	text := err.Error()
-	if strings.Contains(text, "cannot rewind body after connection loss") ||
-		strings.Contains(text, "after Request.Body was written; define Request.GetBody") ||
-		errors.Is(err, errRewind) {
-		return fault{class: "request_body", ours: true}, true
+	for _, known := range []string{
+		"cannot rewind body after connection loss", "after Request.Body was written; define Request.GetBody",
+		"http: ContentLength=", "request body larger than specified content length",
+	} {
+		ours = ours || strings.Contains(text, known)
 	}
-	return fault{}, false
+	return fault{class: "request_body", ours: true}, ours
 }
 
 // Error codes of HTTP/2, RFC 9113, section 7.
@@ -164,6 +166,11 @@ var knownTexts = []struct {
 	{"http2: client conn not usable", fault{class: "connection_closed", passing: true, untouched: true}},
 	{"http2: client conn could not be established", fault{class: "connection_closed", passing: true, untouched: true}},
 	{"http2: client conn is closed", fault{class: "connection_closed", passing: true}},
+	{"GOAWAY from server ErrCode:PROTOCOL_ERROR", fault{class: "http2_protocol_error", untouched: true}},
+	{"GOAWAY from server ErrCode:INADEQUATE_SECURITY", fault{class: "http2_inadequate_security", untouched: true}},
+	{"GOAWAY from server ErrCode:HTTP_1_1_REQUIRED", fault{class: "http2_http_1_1_required", untouched: true}},
+	{"GOAWAY from server ErrCode:ENHANCE_YOUR_CALM", fault{class: "http2_enhance_your_calm", passing: true, untouched: true, throttled: true}},
+	{"GOAWAY from server ErrCode:", fault{class: "http2_goaway", passing: true, untouched: true}},
 	{"ErrCode=ENHANCE_YOUR_CALM", fault{class: "http2_enhance_your_calm", passing: true, throttled: true}},
 	{"server sent GOAWAY and closed the connection", fault{class: "http2_goaway", passing: true}},
 }

@@ -44,7 +44,7 @@ func (s *sending) watched(body io.ReadCloser) io.ReadCloser {
 	if body == nil || body == http.NoBody || inMemory(s.x.req) {
 		return body
 	}
-	return &watchedBody{body, &s.progress}
+	return &watchedBody{ReadCloser: body, progress: &s.progress}
 }
 
 // forbidReplay makes net/http believe that out could not be sent again, which it

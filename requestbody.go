@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"reflect"
 	"sync"
+	"sync/atomic"
 )
 
 // smallBody is what the buffers of a connection commonly take at once: a body
@@ -31,18 +32,29 @@ var (
 	}{}))
 )
 
-// A watchedBody tells progress of its Reads.
+// A watchedBody tells progress of its Reads, but not of an error that comes of its
+// having been closed.
 type watchedBody struct {
 	io.ReadCloser
 
 	progress *progress
+	closed   atomic.Bool
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	b.progress.bodyRead()
 	n, err := b.ReadCloser.Read(p)
-	b.progress.bodyGave(err)
+	if b.closed.Load() {
+		b.progress.bodyGave(nil)
+	} else {
+		b.progress.bodyGave(err)
+	}
 	return n, err
+}
+
+func (b *watchedBody) Close() error {
+	b.closed.Store(true)
+	return b.ReadCloser.Close()
 }
 
 // A replay is a request body without GetBody that several attempts read: each

@@ -20,6 +20,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/internal/memhttp"
 	"github.com/redoubt-go/redoubt/redoubttest"
 )
 
@@ -220,6 +221,36 @@ func TestTransport_007_UnprocessedStreams(t *testing.T) {
 	}
 }
 
+// With an error code too, GOAWAY says that later streams were not processed. On the
+// first stream of a connection net/http leaves that to us.
+func TestTransport_007_GoAwayWithAnError(t *testing.T) {
+	for _, tt := range []struct {
+		code      uint32
+		class     string
+		retryable bool
+		throttled bool
+	}{
+		{internalError, "http2_goaway", true, false},
+		{enhanceYourCalm, "http2_enhance_your_calm", true, true},
+		{protocolError, "http2_protocol_error", false, false},
+		{inadequateSecurty, "http2_inadequate_security", false, false},
+		{http11Required, "http2_http_1_1_required", false, false},
+	} {
+		t.Run(tt.class, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := h2{serve: func(c *h2conn, _ uint32) { c.goAway(0, tt.code) }}
+				rt := &redoubt.Transport{Base: h.transport(t)}
+				_, err := rt.RoundTrip(newRequest(t.Context(), t, "POST", strings.NewReader("order")))
+				var failure *redoubt.SendError
+				if !errors.As(err, &failure) || failure.ErrorType() != tt.class || failure.Sent ||
+					failure.Retryable() != tt.retryable || failure.Throttled() != tt.throttled {
+					t.Errorf("err = %#v, want class %q, not sent, retryable %t, throttled %t", err, tt.class, tt.retryable, tt.throttled)
+				}
+			})
+		})
+	}
+}
+
 // net/http itself repeats a refused stream, with waits that double. A limit on
 // the attempt ends that, and the retry doesn't multiply it.
 func TestTransport_115_RefusedForEver(t *testing.T) {
@@ -391,6 +422,69 @@ func TestTransport_118_UnrewindableBody(t *testing.T) {
 			t.Errorf("err = %v, want a word on what to do", err)
 		}
 	})
+}
+
+// The end of a stream closes the request body under a Read that waits for its
+// producer. What that Read then says is no failure of the body.
+func TestTransport_118_ResetClosesTheBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h h2
+		h.serve = func(c *h2conn, stream uint32) {
+			if h.count() > 1 {
+				c.ok(stream, "done")
+				return
+			}
+			go func() {
+				time.Sleep(time.Second)
+				c.reset(stream, internalError)
+			}()
+		}
+		req := newRequest(t.Context(), t, "PUT", nil)
+		req.GetBody = func() (io.ReadCloser, error) {
+			pr, pw := io.Pipe()
+			go func() { _, _ = io.WriteString(pw, "order") }() // and more to come
+			return pr, nil
+		}
+		req.Body, _ = req.GetBody()
+		req.ContentLength = -1
+		rt := &redoubt.Transport{Base: h.transport(t), Layer: every(time.Second, 3)}
+		if resp := send(t, rt, req); resp.StatusCode != 200 || h.count() != 2 {
+			t.Errorf("status %d after %d requests, want 200 after 2", resp.StatusCode, h.count())
+		}
+	})
+}
+
+// A body that is not as long as was said is its caller's mistake.
+func TestTransport_118_WrongContentLength(t *testing.T) {
+	for _, tt := range []struct {
+		http2  bool
+		length int64
+		again  bool
+	}{
+		{false, 3, true}, {false, 3, false}, {false, 10, true}, {false, 10, false}, {true, 3, true}, {true, 3, false},
+	} {
+		t.Run(fmt.Sprintf("%+v", tt), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var base http.RoundTripper = memhttp.NewServer(t, statuses(&log{}, 200)).Transport
+				if tt.http2 {
+					base = (&h2{serve: func(*h2conn, uint32) {}}).transport(t)
+				}
+				var content io.Reader = strings.NewReader("order")
+				if !tt.again {
+					content = &body{Reader: content}
+				}
+				br := oneFailure()
+				req := newRequest(t.Context(), t, "PUT", content)
+				req.ContentLength = tt.length
+				rt := &redoubt.Transport{Base: base, Layer: redoubt.Stack{every(time.Second, 3), br}, MaxRequestBuffer: 1 << 10}
+				_, err := rt.RoundTrip(req)
+				var failure *redoubt.SendError
+				if !errors.As(err, &failure) || failure.ErrorType() != "request_body" || failure.Retryable() || br.State() != breaker.Closed {
+					t.Errorf("err = %#v, breaker %v, want the body's fault", err, br.State())
+				}
+			})
+		})
+	}
 }
 
 // Discarded responses give their streams and their flow control back: the window
