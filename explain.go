@@ -212,6 +212,10 @@ func (e *explanation) base(t *Transport, where string) {
 	for base := t.Base; e.bases < maxBases; {
 		e.bases++
 		where += ".Base"
+		if makesSpans(base) && !silent {
+			e.find(Mistake, "spans-twice", where, "%s makes spans of its own, so that each request has two; set SpansByBase of the Transport around it", typeName(base))
+			silent = true
+		}
 		if inner, ok := base.(*Transport); ok && inner != nil {
 			e.transport(inner, where, where+".Layer")
 			return
@@ -221,10 +225,6 @@ func (e *explanation) base(t *Transport, where string) {
 				e.wrong(where, err)
 				return
 			}
-		}
-		if l, ok := base.(interface{ MakesSpans() bool }); ok && l.MakesSpans() && !silent {
-			e.find(Mistake, "spans-twice", where, "%s makes spans of its own, so that each request has two; set SpansByBase of the Transport around it", typeName(base))
-			silent = true
 		}
 		l, ok := base.(explain.Explainer)
 		if !ok {
@@ -237,6 +237,14 @@ func (e *explanation) base(t *Transport, where string) {
 		}
 		base = inner.Unwrap()
 	}
+}
+
+func makesSpans(base http.RoundTripper) bool {
+	if t, ok := base.(*Transport); ok {
+		return t != nil && !t.SpansByBase
+	}
+	l, ok := base.(interface{ MakesSpans() bool })
+	return ok && l.MakesSpans()
 }
 
 func stackName(where string) string {

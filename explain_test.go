@@ -569,7 +569,16 @@ func TestTransport_Explain_RealBases(t *testing.T) {
 				"Transport.Base hedge.Transport", "Transport.Base.Base.Layer[0] breaker.Breaker",
 				"Transport.Base.Base.Layer[1] timeout.Limit",
 			},
-			[]string{"hedge-outside-breaker"},
+			[]string{"spans-twice", "hedge-outside-breaker"},
+		},
+		{
+			"a Transport that leaves spans to its Base", &redoubt.Transport{SpansByBase: true},
+			nil, nil,
+		},
+		{
+			"another Transport", &redoubt.Transport{Base: &redoubt.Transport{SpansByBase: true}},
+			nil,
+			[]string{"spans-twice"},
 		},
 		{
 			"a failover", &failover.Transport{Failover: list, SpansByBase: true},
@@ -604,6 +613,10 @@ func TestTransport_Explain_RealBases(t *testing.T) {
 		})
 	}
 	silent := &redoubt.Transport{Base: &failover.Transport{Failover: list}, SpansByBase: true}
+	if err := silent.Check(); err != nil {
+		t.Errorf("Check() = %v, want nil with SpansByBase", err)
+	}
+	silent.Base = guarded
 	if err := silent.Check(); err != nil {
 		t.Errorf("Check() = %v, want nil with SpansByBase", err)
 	}

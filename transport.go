@@ -128,11 +128,14 @@ type Transport struct {
 
 	// Prepare, if not nil, is called before each attempt, the first
 	// included, with the very request that will be sent, to sign it or to
-	// refresh its token. It may change everything but the context. To look at
-	// the body it may read Body, which does not use up what is sent, or
-	// replace it; a body that can't be read twice can't be looked at. An
-	// error ends the attempt, for good unless it has a method Retryable that
-	// says otherwise.
+	// refresh its token. It may change everything but the context and the
+	// map Trailer, which is the caller's. To look at the body it may read
+	// Body, which does not use up what is sent, or replace it and GetBody
+	// with it; a body that can't be read twice can't be looked at. An error
+	// ends the attempt, for good unless it has a method Retryable that says
+	// otherwise. A redirect that http.Client follows comes as a request of
+	// its own, perhaps to another host: look at the URL before adding what
+	// is secret.
 	Prepare func(*http.Request) error
 
 	// TracerProvider makes the tracer. Nil means the global one.
@@ -146,8 +149,8 @@ type Transport struct {
 	Propagator propagation.TextMapPropagator
 
 	// SpansByBase says that Base makes a span for each attempt and writes it
-	// into the header, as otelhttp does, so that the Transport does not. See
-	// [ClientTrace].
+	// into the header, as otelhttp does and another Transport, so that this
+	// one does not. See [ClientTrace].
 	SpansByBase bool
 }
 
