@@ -18,6 +18,7 @@ import (
 func (s *sending) request() (*http.Request, error) {
 	x := s.x
 	out := x.req.WithContext(s.ctx)
+	s.writeHeader(out) // before there is a body to close if it panics
 	body, getBody, err := x.body(s.ctx)
 	if err != nil {
 		return nil, err
@@ -33,7 +34,6 @@ func (s *sending) request() (*http.Request, error) {
 		forbidReplay(out)
 	}
 	out.Close = out.Close || x.fresh && !roundtrip.Upgrades(out)
-	s.writeHeader(out)
 	s.progress.expects = expectsContinue(out) || x.t.Prepare != nil
 	return out, s.prepare(out)
 }

@@ -18,6 +18,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/internal/memhttp"
@@ -365,6 +367,33 @@ func TestTransport_047_Panics(t *testing.T) {
 		})
 	}
 }
+
+// A propagator that panics comes before there is anybody to close the body.
+func TestTransport_047_PanicInThePropagator(t *testing.T) {
+	for _, again := range []bool{true, false} {
+		content := &body{Reader: strings.NewReader("order")}
+		req := newRequest(t.Context(), t, "PUT", content)
+		if again {
+			req.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+		}
+		rt := &redoubt.Transport{Propagator: brokenPropagator{}, Base: trip(nil)}
+		func() {
+			defer func() {
+				if r := recover(); r != "broken" {
+					t.Errorf("recovered %v", r)
+				}
+			}()
+			_, _ = rt.RoundTrip(req)
+		}()
+		if content.closes.Load() != 1 {
+			t.Errorf("with GetBody %v the body was closed %d times, want once", again, content.closes.Load())
+		}
+	}
+}
+
+type brokenPropagator struct{ propagation.TraceContext }
+
+func (brokenPropagator) Inject(context.Context, propagation.TextMapCarrier) { panic("broken") }
 
 // A hook that panics about a response leaves nobody to close it.
 func TestTransport_047_PanicClosesTheResponse(t *testing.T) {
