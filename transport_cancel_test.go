@@ -210,6 +210,76 @@ func TestTransport_080_081_CallerIsNobodysFailure(t *testing.T) {
 	}
 }
 
+// Whenever the end comes, in a call that meets a slow failure, a reset, a
+// misdirection and a slow success: it is over at once, the request body is closed
+// once, and the bubble says that nothing is left.
+func TestTransport_073_EndAtAnyMoment(t *testing.T) {
+	for _, kind := range []string{"cancel", "deadline", "Request.Cancel"} {
+		for _, buffer := range []int64{0, 64} {
+			for end := 50 * time.Millisecond; end < 6*time.Second; end += 370 * time.Millisecond {
+				var l log
+				bubble(t, bumpy(&l), func(t *testing.T, s *memhttp.Server) {
+					ctx, cancel := context.WithCancel(t.Context())
+					content, legacy := &body{Reader: strings.NewReader("order")}, make(chan struct{})
+					switch kind {
+					case "cancel":
+						time.AfterFunc(end, cancel)
+					case "deadline":
+						ctx, cancel = context.WithTimeout(t.Context(), end)
+					case "Request.Cancel":
+						time.AfterFunc(end, func() { close(legacy) })
+					}
+					defer cancel()
+					req := newRequest(ctx, t, "PUT", content)
+					req.Cancel = legacy //nolint:staticcheck // Deprecated, and still in use.
+					rt := &redoubt.Transport{
+						Base: s.Transport, Layer: every(time.Second, 5), HeaderTimeout: 3 * time.Second,
+						MaxRequestBuffer: buffer, MaxResponseBuffer: buffer,
+					}
+					start := time.Now()
+					resp, err := rt.RoundTrip(req)
+					if err == nil {
+						_, err = io.ReadAll(resp.Body)
+						resp.Body.Close()
+					}
+					took := time.Since(start)
+					synctest.Wait()
+					if took > end || content.closes.Load() != 1 {
+						t.Errorf("%s after %v: over after %v, body closed %d times: %v", kind, end, took, content.closes.Load(), err)
+					}
+					if err != nil && took == end && kind != "Request.Cancel" && !errors.Is(err, ctx.Err()) {
+						t.Errorf("%s after %v: err = %v", kind, end, err)
+					}
+					time.Sleep(time.Minute) // until the server has noticed
+				})
+			}
+		}
+	}
+}
+
+// bumpy returns a handler that fails in a different way each time.
+func bumpy(l *log) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(400 * time.Millisecond)
+		slow := func(text string) {
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(300 * time.Millisecond)
+			_, _ = io.WriteString(w, text)
+		}
+		switch l.note(r) {
+		case 1:
+			w.WriteHeader(503)
+			slow("later")
+		case 2:
+			memhttp.Reset(r)
+		case 3:
+			w.WriteHeader(http.StatusMisdirectedRequest)
+		default:
+			slow("done")
+		}
+	}
+}
+
 // A cancellation that is not the caller's is a failure like any other, but not
 // one that is known to pass.
 func TestTransport_080_CanceledIsJudgedByTheCaller(t *testing.T) {

@@ -412,6 +412,18 @@ func TestTransport_011_ExpectationFailedOnce(t *testing.T) {
 	})
 }
 
+// A server that read the body before it says 417 leaves nothing to be sent again.
+func TestTransport_011_ExpectationFailedTooLate(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 417, 200), func(t *testing.T, s *memhttp.Server) {
+		rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}
+		req := newRequest(t.Context(), t, "PUT", &body{Reader: strings.NewReader("order")}, "Expect", "100-continue")
+		if resp := send(t, rt, req); resp.StatusCode != http.StatusExpectationFailed || l.count() != 1 {
+			t.Errorf("status %d after %d requests, want 417 after 1", resp.StatusCode, l.count())
+		}
+	})
+}
+
 func TestTransport_012_Conflict(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

@@ -119,6 +119,30 @@ func TestTransport_051_SilentServer(t *testing.T) {
 	}
 }
 
+// A Base that is deaf to its context answers when nobody waits any more. Its
+// response would be on a context that has ended.
+func TestTransport_051_LateResponse(t *testing.T) {
+	for name, rt := range limits(2 * time.Second) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				content, trips := &body{Reader: strings.NewReader("late")}, 0
+				rt.Base = trip(func(r *http.Request) (*http.Response, error) {
+					resp := answer(r, 200, "done")
+					if trips++; trips == 1 {
+						time.Sleep(10 * time.Second)
+						resp.Body, resp.ContentLength = content, -1
+					}
+					return resp, nil
+				})
+				resp := send(t, &rt, newRequest(t.Context(), t, "GET", nil))
+				if got, _ := io.ReadAll(resp.Body); string(got) != "done" || trips != 2 || content.closes.Load() != 1 {
+					t.Errorf("got %q after %d trips, late response closed %d times, want done after 2 and once", got, trips, content.closes.Load())
+				}
+			})
+		})
+	}
+}
+
 func TestTransport_052_058_SilenceInTheBody(t *testing.T) {
 	for _, tt := range []struct {
 		limit, took time.Duration
