@@ -52,7 +52,10 @@ const (
 // Transport must not be changed or copied once it is in use. It is safe for
 // concurrent use.
 type Transport struct {
-	// Base sends the requests. Nil means http.DefaultTransport.
+	// Base sends the requests. Nil means http.DefaultTransport. What is to be
+	// sent again after 421, over another connection, is sent through a copy
+	// of Base that keeps no connections, if it is an http.Transport; its own
+	// remain as they are. Of another Base all idle connections are closed.
 	Base http.RoundTripper
 
 	// Layer is what each request goes through, commonly a [Stack]. Nil means

@@ -96,6 +96,28 @@ func TestTransport_035_036_DiscardIsBounded(t *testing.T) {
 	}
 }
 
+// A response that says how long it is, and is longer than may be drained, is not
+// even begun.
+func TestTransport_035_LongResponseIsNotRead(t *testing.T) {
+	for length, want := range map[int64]bool{redoubt.DefaultMaxDrain: true, redoubt.DefaultMaxDrain + 1: false, -1: true} {
+		synctest.Test(t, func(t *testing.T) {
+			content, trips := &body{Reader: zeros{}}, 0
+			rt := &redoubt.Transport{Layer: every(time.Second, 2), Base: trip(func(r *http.Request) (*http.Response, error) {
+				if trips++; trips > 1 {
+					return answer(r, 200, ""), nil
+				}
+				resp := answer(r, 503, "")
+				resp.Body, resp.ContentLength = content, length
+				return resp, nil
+			})}
+			send(t, rt, newRequest(t.Context(), t, "GET", nil))
+			if read := content.reads.Load() > 0; read != want || content.closes.Load() == 0 {
+				t.Errorf("length %d: read %v, want %v; closed %d times", length, read, want, content.closes.Load())
+			}
+		})
+	}
+}
+
 func TestTransport_037_ConnectionIsFreeDuringTheWait(t *testing.T) {
 	var l log
 	bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {
