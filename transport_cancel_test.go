@@ -180,6 +180,34 @@ func TestTransport_079_CancelWhileTheBodyIsRead(t *testing.T) {
 	}
 }
 
+// net/http tells of a cancellation with a cause by the cause alone over HTTP/1, and
+// by Canceled alone over HTTP/2. Here it is both.
+func TestTransport_079_CauseOfTheCancellation(t *testing.T) {
+	why := errors.New("operator pressed the button")
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}
+	for _, http2 := range []bool{false, true} {
+		bubble(t, handler, func(t *testing.T, s *memhttp.Server) {
+			base := s.Transport
+			if http2 {
+				base = (&h2{serve: func(c *h2conn, stream uint32) { c.frame(frameHeaders, flagEndHeaders, stream, []byte{0x88}) }}).transport(t)
+			}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { cancel(why) })
+			resp, err := (&redoubt.Transport{Base: base}).RoundTrip(newRequest(ctx, t, "GET", nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if _, err := io.ReadAll(resp.Body); !errors.Is(err, context.Canceled) || !errors.Is(err, why) {
+				t.Errorf("HTTP/2 %v: err = %v, want cancellation and its cause", http2, err)
+			}
+		})
+	}
+}
+
 func TestTransport_080_081_CallerIsNobodysFailure(t *testing.T) {
 	for name, limit := range map[string]time.Duration{"cancel": 0, "deadline": time.Second} {
 		t.Run(name, func(t *testing.T) {
