@@ -174,6 +174,28 @@ func TestTransport_052_058_SilenceInTheBody(t *testing.T) {
 	}
 }
 
+// HTTP/2 says of a Read that was cut short that it was cancelled.
+func TestTransport_052_SilenceInTheBodyOfHTTP2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := h2{serve: func(c *h2conn, stream uint32) {
+			c.frame(frameHeaders, flagEndHeaders, stream, []byte{0x88})
+			c.frame(frameData, 0, stream, []byte("begin"))
+		}}
+		rt := &redoubt.Transport{Base: h.transport(t), StallTimeout: 3 * time.Second}
+		resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		start := time.Now()
+		got, err := io.ReadAll(resp.Body)
+		stalled, ok := errors.AsType[*redoubt.TimeoutError](err)
+		if took := time.Since(start); string(got) != "begin" || !ok || stalled.Phase != redoubt.PhaseBody || errors.Is(err, context.Canceled) || took != 3*time.Second {
+			t.Errorf("%q, %v after %v, want begin and a timeout after 3s", got, err, took)
+		}
+	})
+}
+
 func TestTransport_053_SlowConsumer(t *testing.T) {
 	bubble(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(make([]byte, 256<<10))

@@ -220,6 +220,27 @@ func TestTransport_Spans(t *testing.T) {
 			`,
 		},
 		{
+			name: "124: a connection that goes on after its span",
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+				time.Sleep(time.Hour)
+			},
+			run: func(t *testing.T, s *sdk, server *memhttp.Server) {
+				fetch(t.Context(), t, s.edge(server.Transport, everySecond), "GET", nil, "Connection", "Upgrade", "Upgrade", "echo")
+			},
+			want: `
+				#1 redoubt billing internal unset 0s-0s
+				   redoubt.attempts=1 redoubt.name=billing redoubt.outcome=success
+				   #2 GET client unset 0s-0s
+				      http.request.method=GET http.response.status_code=101 network.protocol.version=1.1 server.address=example.com server.port=80 url.full=http://example.com/path?token=REDACTED
+			`,
+		},
+		{
 			name:    "an attempt's limit",
 			handler: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 			run: func(t *testing.T, s *sdk, server *memhttp.Server) {
