@@ -2,6 +2,8 @@ package redoubt_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/internal/memhttp"
 	"github.com/redoubt-go/redoubt/retry"
 )
@@ -36,6 +39,44 @@ func TestTransport_014_LocalErrorsAreNotRetried(t *testing.T) {
 			if resp != nil || err == nil || trips != 1 {
 				t.Errorf("%v, %v after %d trips, want an error after 1", resp, err, trips)
 			}
+		})
+	}
+}
+
+// Nor do they tell anything about the server.
+func TestTransport_014_LocalErrorsAreNobodysFailure(t *testing.T) {
+	smallHeaders := []byte{0, 6, 0, 0, 2, 0} // SETTINGS_MAX_HEADER_LIST_SIZE is 512
+	for _, tt := range []struct {
+		name  string
+		http2 bool
+		spoil func(*http.Request)
+	}{
+		{"method", false, func(r *http.Request) { r.Method = "GE T" }},
+		{"path", false, func(r *http.Request) { r.URL.Opaque = "/a\nb" }},
+		{"trailer", false, func(r *http.Request) { r.Trailer = http.Header{"Content-Length": nil} }},
+		{"path", true, func(r *http.Request) { r.URL.Opaque = "a" }},
+		{"host", true, func(r *http.Request) { r.Host = "a b" }},
+		{"upgrade", true, func(r *http.Request) { r.Header.Set("Upgrade", "echo") }},
+		{"trailer", true, func(r *http.Request) { r.Trailer = http.Header{"Content-Length": nil} }},
+		{"large header", true, func(r *http.Request) { r.Header.Set("X-Token", strings.Repeat("x", 1000)) }},
+	} {
+		t.Run(fmt.Sprintf("%s, HTTP/2 %v", tt.name, tt.http2), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var base http.RoundTripper = memhttp.NewServer(t, statuses(&log{}, 200)).Transport
+				if tt.http2 {
+					base = (&h2{settings: smallHeaders, serve: func(c *h2conn, stream uint32) { c.ok(stream, "") }}).transport(t)
+				}
+				br := oneFailure()
+				rt := &redoubt.Transport{Base: base, Layer: redoubt.Stack{every(time.Second, 3), br}}
+				send(t, rt, newRequest(t.Context(), t, "GET", nil)) // the settings are known
+				req := newRequest(t.Context(), t, "PUT", &body{Reader: strings.NewReader("order")})
+				tt.spoil(req)
+				_, err := rt.RoundTrip(req)
+				failure, ok := errors.AsType[*redoubt.SendError](err)
+				if !ok || !failure.Rejected() || failure.Sent || failure.Retryable() || br.State() != breaker.Closed {
+					t.Errorf("err = %v, breaker %v, want one that is not the server's", err, br.State())
+				}
+			})
 		})
 	}
 }

@@ -48,6 +48,8 @@ type h2 struct {
 	// serve is called for each request, on the connection's own goroutine.
 	serve func(c *h2conn, stream uint32)
 
+	settings []byte // of the server
+
 	mu       sync.Mutex
 	requests []uint32 // streams
 	conns    []*h2conn
@@ -95,7 +97,7 @@ func (h *h2) read(c *h2conn) {
 	if _, err := io.ReadFull(c, preface); err != nil {
 		return
 	}
-	c.frame(frameSettings, 0, 0, nil)
+	c.frame(frameSettings, 0, 0, h.settings)
 	for {
 		header := make([]byte, 9)
 		if _, err := io.ReadFull(c, header); err != nil {

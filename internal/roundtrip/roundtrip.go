@@ -83,6 +83,8 @@ func NeverConnected(err error) bool {
 func Invalid(text string) bool {
 	for _, known := range []string{
 		"unsupported protocol scheme", "net/http: invalid", "http: nil Request.", "http: no Host in request URL", "http: Request.",
+		"http: invalid Host header", "net/http: can't write control character", "invalid Trailer key",
+		"http2: invalid ", "http2: request header list larger",
 	} {
 		if strings.Contains(text, known) {
 			return true
