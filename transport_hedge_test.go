@@ -1,14 +1,43 @@
 package redoubt_test
 
 import (
+	"errors"
+	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/hedge"
 	"github.com/redoubt-go/redoubt/internal/memhttp"
 )
+
+// The first send met nobody, but the hedge beside it may have met the server.
+func TestTransport_005_HedgeMayHaveBeenSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sends atomic.Int32
+		rt := &redoubt.Transport{Base: &hedge.Transport{
+			Hedger: hedge.New(hedge.Config{Name: "reads", Delay: time.Second, MaxExtra: 1}),
+			Base: trip(func(*http.Request) (*http.Response, error) {
+				if sends.Add(1) > 1 {
+					return nil, io.EOF
+				}
+				time.Sleep(2 * time.Second)
+				return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+			}),
+		}}
+		_, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+		failed, ok := errors.AsType[*redoubt.SendError](err)
+		if !ok || !failed.Sent || sends.Load() != 2 || !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("err = %v after %d sends, want the refusal after 2, and Sent", err, sends.Load())
+		}
+	})
+}
 
 // TestTransport_107_113_NothingIsHedged: an answer may take its time. However
 // slow it is, a Transport never sends a request a second time beside the first.

@@ -118,6 +118,50 @@ func TestTransport_035_LongResponseIsNotRead(t *testing.T) {
 	}
 }
 
+// The drain gives up on a body with a Read under way. Nobody closes it meanwhile:
+// the end of the context brings the Read to its end.
+func TestTransport_058_NoCloseDuringARead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var silent *silentBody
+		rt := &redoubt.Transport{Layer: every(time.Second, 2), Base: trip(func(r *http.Request) (*http.Response, error) {
+			if silent != nil {
+				return answer(r, 200, ""), nil
+			}
+			silent = &silentBody{ctx: r.Context()}
+			resp := answer(r, 503, "")
+			resp.Body, resp.ContentLength = silent, -1
+			return resp, nil
+		})}
+		send(t, rt, newRequest(t.Context(), t, "GET", nil))
+		time.Sleep(time.Minute)
+		if silent.during.Load() || !silent.closed.Load() {
+			t.Errorf("closed during a Read: %v; closed: %v", silent.during.Load(), silent.closed.Load())
+		}
+	})
+}
+
+// A silentBody gives nothing until its context ends.
+type silentBody struct {
+	ctx                     context.Context //nolint:containedctx // Its Reads wait for it.
+	reading, during, closed atomic.Bool
+}
+
+func (b *silentBody) Read([]byte) (int, error) {
+	b.reading.Store(true)
+	defer b.reading.Store(false)
+	<-b.ctx.Done()
+	time.Sleep(time.Second)
+	return 0, b.ctx.Err()
+}
+
+func (b *silentBody) Close() error {
+	b.closed.Store(true)
+	if b.reading.Load() {
+		b.during.Store(true)
+	}
+	return nil
+}
+
 func TestTransport_037_ConnectionIsFreeDuringTheWait(t *testing.T) {
 	var l log
 	bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {

@@ -279,6 +279,7 @@ func TestTransport_055_CallersDeadlineIsNearer(t *testing.T) {
 func TestTransport_056_UploadsAreNotCut(t *testing.T) {
 	for name, content := range map[string]io.Reader{
 		"slow producer": &slow{chunks: 20, wait: time.Second},
+		"idle producer": &slow{chunks: 2, wait: time.Hour},
 		"slow server":   bytes.NewReader(make([]byte, 1<<20)),
 	} {
 		t.Run(name, func(t *testing.T) {
