@@ -542,6 +542,27 @@ func TestTransport_121_GoAwayInTheBody(t *testing.T) {
 	})
 }
 
+// GOAWAY says that the stream may have been processed, and then the connection
+// ends.
+func TestTransport_119_GoAwayAndClose(t *testing.T) {
+	for code, class := range map[uint32]string{0: "http2_goaway", enhanceYourCalm: "http2_enhance_your_calm"} {
+		synctest.Test(t, func(t *testing.T) {
+			h := h2{serve: func(c *h2conn, stream uint32) {
+				c.goAway(stream, code)
+				c.close()
+			}}
+			rt := &redoubt.Transport{Base: h.transport(t)}
+			for method, retryable := range map[string]bool{"GET": true, "POST": false} {
+				_, err := rt.RoundTrip(newRequest(t.Context(), t, method, nil))
+				failure, ok := errors.AsType[*redoubt.SendError](err)
+				if !ok || failure.ErrorType() != class || !failure.Sent || failure.Retryable() != retryable || failure.Throttled() != (code == enhanceYourCalm) {
+					t.Errorf("%s: err = %v, want class %q, sent, retryable %v", method, err, class, retryable)
+				}
+			}
+		})
+	}
+}
+
 // The stream that is being answered survives GOAWAY.
 func TestTransport_121_GracefulGoAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

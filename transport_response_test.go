@@ -301,7 +301,7 @@ func TestTransport_041_ErrorsToExhaustion(t *testing.T) {
 		if !errors.Is(err, syscall.ECONNRESET) || errors.As(err, &outer) || !errors.As(err, &gaveUp) || gaveUp.Attempts != 100 {
 			t.Errorf("err = %v", err)
 		}
-		if text := err.Error(); len(text) > 200 || strings.Contains(text, "hunter2") || !strings.Contains(text, "connection_reset ×8") {
+		if text := err.Error(); len(text) > 200 || strings.Contains(text, "hunter2") || !strings.Contains(text, "connection_reset ×8)") {
 			t.Errorf("err = %v", text)
 		}
 	})
