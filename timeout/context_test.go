@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -496,5 +497,21 @@ func TestLimited_Cause(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The longest limit there is, added to the moment of its beginning, was before
+// that: whoever asked for Done was told that time was up.
+func TestLimit_Longest(t *testing.T) {
+	err := Limit(math.MaxInt64).Do(t.Context(), func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
+			return ctx.Err()
+		}
+	})
+	if err != nil {
+		t.Errorf("err = %v, want none", err)
 	}
 }
