@@ -216,8 +216,7 @@ func (b *Breaker) admitLocked(ctx context.Context) (ticket, error) {
 	b.sweep()
 	if p := b.phase.Load(); p.state == Closed && !p.forced {
 		f := b.flights.push(&flight{phase: p, start: b.now(), span: telemetry.SpanOf(ctx)})
-		b.unlock(ctx)
-		return ticket{phase: p, flight: f}, nil
+		return b.unlockFor(ctx, ticket{phase: p, flight: f}), nil
 	}
 	b.poll()
 	p := b.phase.Load()
@@ -232,8 +231,21 @@ func (b *Breaker) admitLocked(ctx context.Context) (ticket, error) {
 	}
 	f := &flight{phase: p, start: b.now(), done: done, span: telemetry.SpanOf(ctx)}
 	f.watchdog = time.AfterFunc(b.probeLimit(), func() { b.giveUpOn(f) })
+	return b.unlockFor(ctx, ticket{phase: p, flight: f}), nil
+}
+
+// unlockFor is unlock for a call that has been admitted. If OnTransition does not
+// return there will be no call, which says nothing about the dependency.
+func (b *Breaker) unlockFor(ctx context.Context, t ticket) ticket {
+	told := false
+	defer func() {
+		if !told {
+			b.settle(ctx, t, Ignored, nil)
+		}
+	}()
 	b.unlock(ctx)
-	return ticket{phase: p, flight: f}, nil
+	told = true
+	return t
 }
 
 // poll makes an open circuit half-open if its cooldown is over.
