@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -141,7 +142,7 @@ func (b *Breaker) machine() *circuit {
 func (b *Breaker) newCircuit() *gobreaker.TwoStepCircuitBreaker[struct{}] {
 	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:        b.config.Name,
-		MaxRequests: uint32(min(b.config.Probes, 1<<31)),
+		MaxRequests: uint32(min(uint64(b.config.Probes), math.MaxUint32)),
 		Timeout:     time.Nanosecond,
 		ReadyToTrip: func(gobreaker.Counts) bool { return b.circuit.blame.reason != "" },
 		IsExcluded:  func(err error) bool { return err == errIgnored }, //nolint:errorlint // It is ours, unwrapped.
