@@ -129,6 +129,38 @@ func TestFunc_Panic(t *testing.T) {
 	}
 }
 
+// TestFunc_PanicOfTheConfig: when a function of the configuration panicked, the
+// attempts under way went on for ever. The bubble panics if one is left.
+func TestFunc_PanicOfTheConfig(t *testing.T) {
+	for name, config := range map[string]Config{
+		"Withhold": {Withhold: func(context.Context) bool { panic(errDown) }},
+		"Budget":   {Budget: budget(func() bool { panic(errDown) })},
+		"Budgets":  {Budgets: func(context.Context) Budget { panic(errDown) }},
+		"Breaker":  {Breaker: circuit(func(context.Context) bool { panic(errDown) })},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			defer func() {
+				if got := recover(); got != errDown {
+					t.Errorf("%s: recovered %v, want what was panicked with", name, got)
+				}
+			}()
+			config.Delay, config.MaxExtra = 10*time.Millisecond, 1
+			freed := 0
+			fn := func(ctx context.Context) (string, error) {
+				<-ctx.Done()
+				return "late", nil
+			}
+			defer func() {
+				synctest.Wait()
+				if freed != 1 {
+					t.Errorf("%s: %d results freed, want 1", name, freed)
+				}
+			}()
+			_, _ = FuncDiscard(New(config), fn, func(string) { freed++ })(t.Context())
+		})
+	}
+}
+
 func TestFunc_Goexit(t *testing.T) {
 	const ms = time.Millisecond
 	for name, acts := range map[string][]act{

@@ -366,6 +366,38 @@ func TestTransport_109_LosersThatAnswer(t *testing.T) {
 	}
 }
 
+// TestTransport_109_PanicOfFailure: when Failure panicked, the responses that came
+// later, and those that nobody had looked at yet, were never closed.
+func TestTransport_109_PanicOfFailure(t *testing.T) {
+	for _, waits := range [][]time.Duration{
+		{3 * time.Second, time.Second, time.Second}, // one after the other
+		{2 * time.Second, time.Second, 0},           // all at once
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var open, sends atomic.Int32
+			base := trip(func(req *http.Request) (*http.Response, error) {
+				time.Sleep(waits[sends.Add(1)-1])
+				open.Add(1)
+				return &http.Response{StatusCode: 200, ProtoMajor: 1, Body: tracked{strings.NewReader("body"), &open}, Request: req}, nil
+			})
+			rt := &hedge.Transport{
+				Base:    base,
+				Hedger:  hedge.New(hedge.Config{Delay: time.Second, Hedges: 2, MaxExtra: 1}),
+				Failure: func(*http.Response) bool { panic("no") },
+			}
+			func() {
+				defer func() { _ = recover() }()
+				resp, err := rt.RoundTrip(newRequest(t.Context(), t, http.MethodGet, nil))
+				t.Errorf("got %v, %v, want the panic of Failure", resp, err)
+			}()
+			time.Sleep(time.Minute)
+			if n := open.Load(); n != 0 {
+				t.Errorf("%v: %d bodies left open", waits, n)
+			}
+		})
+	}
+}
+
 // TestTransport_109_NothingIsLeft has each first request hang until it is given
 // up, on streams of one connection.
 func TestTransport_109_NothingIsLeft(t *testing.T) {

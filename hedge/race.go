@@ -93,7 +93,15 @@ func do[T any](ctx context.Context, h *Hedger, s sender[T]) (T, context.CancelCa
 		var none T
 		return none, func(error) {}, err
 	}
+	over := false
+	defer func() {
+		if !over { // an attempt or a user's function panicked, or called Goexit
+			r.giveUp()
+		}
+	}()
 	winner := r.wait(delay)
+	r.close(r.note)
+	over = true
 	r.finish(winner)
 	w := &r.lanes[winner]
 	return w.value, w.cancel, w.err
@@ -196,7 +204,6 @@ func (r *race[T]) wait(delay time.Duration) int {
 // take notes a result and returns the winner, if it is known now.
 func (r *race[T]) take(res result[T]) (int, bool) {
 	if !res.returned {
-		r.giveUp()
 		if res.panicked != nil {
 			panic(res.panicked)
 		}
@@ -260,7 +267,6 @@ func (r *race[T]) failures() int {
 
 // finish ends all attempts but the winner.
 func (r *race[T]) finish(winner int) {
-	r.close()
 	why := ErrLost
 	if r.lanes[winner].state == failed {
 		why = nil
@@ -278,9 +284,9 @@ func (r *race[T]) finish(winner int) {
 	}
 }
 
-// giveUp ends all attempts, since one of them did not return.
+// giveUp ends all attempts of a call that does not return.
 func (r *race[T]) giveUp() {
-	r.close()
+	r.close(r.drop)
 	for n := range r.lanes {
 		r.lanes[n].cancel(nil)
 	}
@@ -289,17 +295,17 @@ func (r *race[T]) giveUp() {
 	}
 }
 
-// close has results that come from now on freed, and notes those that came
-// meanwhile.
-func (r *race[T]) close() {
+// close has results that come from now on freed, and gives those that came
+// meanwhile to use.
+func (r *race[T]) close(use func(result[T])) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.over = true
-	for {
+	r.mu.Unlock()
+	for { // what nobody adds to any more
 		select {
 		case res := <-r.results:
 			if res.returned {
-				r.note(res)
+				use(res)
 			} else {
 				r.drop(res)
 			}
