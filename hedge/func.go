@@ -73,8 +73,8 @@ func (s *funcSender[T]) settle(n int, f fate, _ T, err error) {
 	s.spans[n-1].End(err)
 }
 
-func (s *funcSender[T]) discard(value T) {
-	if s.free != nil {
+func (s *funcSender[T]) discard(value T, err error) {
+	if s.free != nil && err == nil {
 		s.free(value)
 	}
 }

@@ -253,6 +253,28 @@ func TestFuncDiscard(t *testing.T) {
 	})
 }
 
+// TestFuncDiscard_OnlySuccesses: what failed has nothing to free. Discard was
+// called with it all the same, commonly a nil pointer, for nearly every loser.
+func TestFuncDiscard_OnlySuccesses(t *testing.T) {
+	const ms = time.Millisecond
+	for name, acts := range map[string][]act{
+		"a loser that notices": {{after: time.Second}, {after: 5 * ms}},
+		"a loser that is late": {{after: time.Second, deaf: true, err: errDown}, {after: 5 * ms}},
+		"a loser of before":    {{after: 12 * ms, err: errDown}, {after: 5 * ms}},
+		"all":                  {{after: 12 * ms, err: errDown}, {after: 20 * ms, err: errDown}},
+		"beside a panic":       {{after: 12 * ms, err: errDown}, {after: 20 * ms, panic: errDown}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			fn, _ := play(acts...)
+			func() {
+				defer func() { _ = recover() }()
+				_, _ = FuncDiscard(eagerly(), fn, func(v string) { t.Errorf("%s: discarded %q", name, v) })(t.Context())
+			}()
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
 // TestFunc_Nested: a hedge within another's attempt would multiply the load.
 func TestFunc_Nested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

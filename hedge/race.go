@@ -25,8 +25,8 @@ type sender[T any] interface {
 	// settle is told what became of attempt n, from the first to the last.
 	settle(n int, f fate, value T, err error)
 
-	// discard frees what nobody will use.
-	discard(value T)
+	// discard frees a result that nobody will use.
+	discard(value T, err error)
 }
 
 // A fate is what becomes of an attempt.
@@ -174,7 +174,7 @@ func (r *race[T]) deliver(res result[T]) {
 // drop frees the result of an attempt that nobody waits for any more.
 func (r *race[T]) drop(res result[T]) {
 	if res.returned {
-		r.sender.discard(res.value)
+		r.sender.discard(res.value, res.err)
 		return
 	}
 	if res.panicked != nil {
@@ -329,7 +329,7 @@ func (r *race[T]) settle(n, winner int) {
 		r.h.tell(r.inner.Context, telemetry.HedgeEvent{Result: f.String(), Ordinal: n, Time: r.h.now() - l.begun})
 	}
 	if n != winner && l.state != pending {
-		r.sender.discard(l.value)
+		r.sender.discard(l.value, l.err)
 	}
 }
 

@@ -126,7 +126,7 @@ func (s *httpSender) settle(n int, f fate, resp *http.Response, err error) {
 	}
 }
 
-func (s *httpSender) discard(resp *http.Response) {
+func (s *httpSender) discard(resp *http.Response, _ error) {
 	if resp != nil && resp.Body != nil {
 		_ = resp.Body.Close()
 	}
