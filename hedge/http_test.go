@@ -366,6 +366,26 @@ func TestTransport_109_LosersThatAnswer(t *testing.T) {
 	}
 }
 
+// TestTransport_109_ResponseAndError: a Base that returned both had both handed
+// on, and http.Client closes no body beside an error.
+func TestTransport_109_ResponseAndError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var open atomic.Int32
+		base := trip(func(*http.Request) (*http.Response, error) {
+			open.Add(1)
+			return &http.Response{StatusCode: 200, Body: tracked{strings.NewReader("body"), &open}}, io.ErrUnexpectedEOF
+		})
+		rt := &hedge.Transport{Base: base, Hedger: eager(time.Second)}
+		resp, err := rt.RoundTrip(newRequest(t.Context(), t, http.MethodGet, nil))
+		if resp != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v, %v, want the error alone", resp, err)
+		}
+		if n := open.Load(); n != 0 {
+			t.Errorf("%d bodies left open", n)
+		}
+	})
+}
+
 // TestTransport_109_PanicOfFailure: when Failure panicked, the responses that came
 // later, and those that nobody had looked at yet, were never closed.
 func TestTransport_109_PanicOfFailure(t *testing.T) {

@@ -39,13 +39,16 @@ func (s *httpSender) prepare(ctx context.Context, n int) (func() (*http.Response
 	}
 	return func() (*http.Response, error) {
 		resp, err := s.transport.base().RoundTrip(out)
-		if resp == nil && err == nil {
+		switch {
+		case err != nil:
+			s.discard(resp, err) // for whoever returns both
+			return nil, err
+		case resp == nil:
 			return nil, errNoResponse
-		}
-		if err == nil && resp.Body == nil {
+		case resp.Body == nil:
 			resp.Body = http.NoBody
 		}
-		return resp, err
+		return resp, nil
 	}, nil
 }
 
