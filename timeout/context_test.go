@@ -252,6 +252,9 @@ func (w *twins) look() error {
 func (w *twins) compareErr() error {
 	w.settle(false)
 	want, _ := w.want()
+	if got := law.Ended(w.limited, law.Now()); got != (want != nil) {
+		return fmt.Errorf("ended: %t, while its error should be %w", got, want)
+	}
 	return compare("Err()", w.limited.Err(), want)
 }
 
@@ -305,6 +308,9 @@ func (w *twins) compareRest() error {
 	got, _ := w.limited.Deadline()
 	if want, _ := w.standard.Deadline(); !got.Equal(want) {
 		return fmt.Errorf("Deadline() = %v, want %v", got, want)
+	}
+	if parent, end := w.limited.Link(); parent != w.parent || !end.Equal(got) {
+		return fmt.Errorf("Link() = %v, %v, want the parent and the deadline, %v", parent, end, got)
 	}
 	for k := range key(4) {
 		if got, want := w.limited.Value(k), w.standard.Value(k); got != want {
