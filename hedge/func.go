@@ -59,6 +59,8 @@ func (s *funcSender[T]) prepare(ctx context.Context, n int) (func() (T, error), 
 	return func() (T, error) { return s.fn(ctx) }, nil
 }
 
+func (s *funcSender[T]) repeatable() bool { return true }
+
 func (s *funcSender[T]) failed(_ T, err error) bool { return err != nil }
 
 func (s *funcSender[T]) throttled(_ T, err error) (time.Duration, bool) { return wishOf(err) }

@@ -618,11 +618,15 @@ func TestTransport_111_WithoutGetBody(t *testing.T) {
 // as it would be without a hedge.
 func TestTransport_111_GetBodyFails(t *testing.T) {
 	s := bubble(t, func(t *testing.T, base *memhttp.Server) {
-		rt := &hedge.Transport{Base: base.Transport, Hedger: eager(time.Second)}
+		budget := retry.NewBudget(retry.BudgetConfig{})
+		rt := &hedge.Transport{Base: base.Transport, Hedger: hedge.New(hedge.Config{Delay: time.Second, MaxExtra: 1, Budget: budget})}
 		req := newRequest(hedge.WithIdempotent(t.Context()), t, http.MethodPut, strings.NewReader("order"))
 		req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
 		if status, _ := send(t, rt, req); status != 200 {
 			t.Errorf("status %d, want 200", status)
+		}
+		if got := budget.Balance(); got != retry.DefaultBurst {
+			t.Errorf("the budget holds %v retries, want %v: it paid for a hedge that was not sent", got, retry.DefaultBurst)
 		}
 	}, after(time.Minute, 200, ""))
 	if s.count() != 1 || s.bodies[0] != "order" {

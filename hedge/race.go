@@ -15,6 +15,10 @@ type sender[T any] interface {
 	// is called by the goroutine of the call.
 	prepare(ctx context.Context, n int) (func() (T, error), error)
 
+	// repeatable reports whether another attempt can be prepared. What it costs
+	// is paid before that is tried.
+	repeatable() bool
+
 	// failed reports whether the attempt that ended so is a failure.
 	failed(value T, err error) bool
 
@@ -241,8 +245,12 @@ func (r *race[T]) hedge(delay time.Duration) bool {
 	ctx, n := r.inner.Context, len(r.lanes)
 	event := telemetry.HedgeEvent{Result: telemetry.HedgeIssued, Ordinal: n, Time: delay}
 	why := withhold(r.h.facts(ctx, r.failures() > 0))
-	if why == "" {
+	switch {
+	case why != "":
+	case r.sender.repeatable():
 		why = r.h.afford(ctx)
+	default:
+		why = reasonBody
 	}
 	if why == "" && r.start() != nil {
 		r.h.share.pay(price)

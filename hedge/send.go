@@ -80,6 +80,8 @@ func (s *httpSender) hedge(out *http.Request, n int) *http.Request {
 	return out.WithContext(ctx)
 }
 
+func (s *httpSender) repeatable() bool { return !s.used }
+
 func (s *httpSender) failed(resp *http.Response, err error) bool {
 	return err != nil || s.transport.failure(resp)
 }
