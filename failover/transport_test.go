@@ -252,6 +252,22 @@ func TestTransport_RoundTrip(t *testing.T) {
 
 // TestTransport_InvalidRequest: a request that is at fault says nothing about the
 // endpoints.
+// A request within a call of the same Failover, to where none of its endpoints is:
+// it went to the call's endpoint, with the credentials meant for another server.
+func TestTransport_ElsewhereWithinCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		f := ab(failover.Config{})
+		rt := &failover.Transport{Base: s.server.Transport, Failover: f}
+		_, err := failover.Do(t.Context(), f, func(ctx context.Context, _ string) (string, error) {
+			return trip(rt, request(t, "GET", "http://c.test/x", "").WithContext(ctx)), nil
+		})
+		if got, want := s.requests(), "GET c.test/x"; got != want || err != nil {
+			t.Errorf("sent %s, %v, want %s", got, err, want)
+		}
+	})
+}
+
 func TestTransport_InvalidRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
