@@ -366,6 +366,47 @@ func TestTransport_109_LosersThatAnswer(t *testing.T) {
 	}
 }
 
+// TestTransport_110_ContextOfTheWinner lasts as long as the body, and no longer.
+func TestTransport_110_ContextOfTheWinner(t *testing.T) {
+	open := io.NopCloser(strings.NewReader("body"))
+	closes := func(resp *http.Response) { resp.Body.Close() }
+	reads := func(resp *http.Response) { io.Copy(io.Discard, resp.Body) }
+	for _, tt := range []struct {
+		name  string
+		body  io.ReadCloser
+		err   error
+		lasts bool
+		end   func(*http.Response)
+	}{
+		{"closed", open, nil, true, closes},
+		{"read", open, nil, true, reads},
+		{"no body", http.NoBody, nil, false, nil},
+		{"an error", nil, io.ErrUnexpectedEOF, false, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var sent context.Context
+			base := trip(func(req *http.Request) (*http.Response, error) {
+				sent = req.Context() //nolint:fatcontext // It is looked at, not used.
+				if tt.err != nil {
+					return nil, tt.err
+				}
+				return &http.Response{StatusCode: 200, Body: tt.body, Request: req}, nil
+			})
+			rt := &hedge.Transport{Base: base, Hedger: hedge.New(hedge.Config{Delay: time.Hour})}
+			resp, err := rt.RoundTrip(newRequest(t.Context(), t, http.MethodGet, nil))
+			if !errors.Is(err, tt.err) || (sent.Err() == nil) != tt.lasts {
+				t.Errorf("err = %v, the context's %v; want %v, and a context that lasts: %t", err, sent.Err(), tt.err, tt.lasts)
+			}
+			if tt.end != nil {
+				tt.end(resp)
+			}
+			if sent.Err() == nil {
+				t.Error("the context has not ended with the body")
+			}
+		})
+	}
+}
+
 // TestTransport_109_ResponseAndError: a Base that returned both had both handed
 // on, and http.Client closes no body beside an error.
 func TestTransport_109_ResponseAndError(t *testing.T) {
