@@ -411,6 +411,40 @@ func ask(c *limited, question int) error {
 	return c.Err()
 }
 
+// An endless context could end, for all that package context knows.
+type endless struct {
+	context.Context //nolint:containedctx // It is one.
+
+	done chan struct{}
+}
+
+func (e endless) Done() <-chan struct{} { return e.done }
+
+// TestLimited_ArmedAtOnce has several goroutines make the standard context at the
+// same time. Those that were not needed have to let go of the parent at once; with
+// this one each costs a goroutine until then, of which the bubble would tell.
+func TestLimited_ArmedAtOnce(t *testing.T) {
+	const rounds, askers = 2000, 4
+	synctest.Test(t, func(t *testing.T) {
+		for range rounds {
+			parent := endless{context.Background(), make(chan struct{})}
+			c := &limited{Context: parent, start: law.Now(), limit: time.Hour}
+			var ready atomic.Int32
+			var wg sync.WaitGroup
+			for range askers {
+				wg.Go(func() {
+					for ready.Add(1); ready.Load() < askers; {
+						runtime.Gosched()
+					}
+					c.Done()
+				})
+			}
+			wg.Wait()
+			c.end()
+		}
+	})
+}
+
 // A call that does not wait for its context costs no timer, and its context is
 // one allocation.
 func TestLimit_ArmsWhenAsked(t *testing.T) {
