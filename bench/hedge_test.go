@@ -23,7 +23,7 @@ func hedgeRows() []row {
 	return []row{
 		{bench: "Hedge", callee: deaf, subjects: []subject{
 			{impl: "redoubt", wrap: redoubtHedge(hedge.Config{Delay: limit})},
-			{impl: "redoubt-unknown", wrap: redoubtHedge(hedge.Config{Percentile: 0.999, MinSamples: 1 << 40})},
+			{impl: "redoubt-unknown", wrap: redoubtHedge(hedge.Config{Percentile: 0.999, MinSamples: 1 << 30})},
 			{impl: "failsafe", wrap: failsafeHedge},
 			{impl: "floor", wrap: hedgeFloor},
 			{impl: "bare", wrap: func(call func(context.Context) error) func(context.Context) error { return call }},

@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -141,7 +142,7 @@ func (b *Breaker) machine() *circuit {
 func (b *Breaker) newCircuit() *gobreaker.TwoStepCircuitBreaker[struct{}] {
 	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:        b.config.Name,
-		MaxRequests: uint32(min(b.config.Probes, 1<<31)),
+		MaxRequests: uint32(min(uint64(b.config.Probes), math.MaxUint32)),
 		Timeout:     time.Nanosecond,
 		ReadyToTrip: func(gobreaker.Counts) bool { return b.circuit.blame.reason != "" },
 		IsExcluded:  func(err error) bool { return err == errIgnored }, //nolint:errorlint // It is ours, unwrapped.
@@ -216,8 +217,7 @@ func (b *Breaker) admitLocked(ctx context.Context) (ticket, error) {
 	b.sweep()
 	if p := b.phase.Load(); p.state == Closed && !p.forced {
 		f := b.flights.push(&flight{phase: p, start: b.now(), span: telemetry.SpanOf(ctx)})
-		b.unlock(ctx)
-		return ticket{phase: p, flight: f}, nil
+		return b.unlockFor(ctx, ticket{phase: p, flight: f}), nil
 	}
 	b.poll()
 	p := b.phase.Load()
@@ -232,8 +232,21 @@ func (b *Breaker) admitLocked(ctx context.Context) (ticket, error) {
 	}
 	f := &flight{phase: p, start: b.now(), done: done, span: telemetry.SpanOf(ctx)}
 	f.watchdog = time.AfterFunc(b.probeLimit(), func() { b.giveUpOn(f) })
+	return b.unlockFor(ctx, ticket{phase: p, flight: f}), nil
+}
+
+// unlockFor is unlock for a call that has been admitted. If OnTransition does not
+// return there will be no call, which says nothing about the dependency.
+func (b *Breaker) unlockFor(ctx context.Context, t ticket) ticket {
+	told := false
+	defer func() {
+		if !told {
+			b.settle(ctx, t, Ignored, nil)
+		}
+	}()
 	b.unlock(ctx)
-	return ticket{phase: p, flight: f}, nil
+	told = true
+	return t
 }
 
 // poll makes an open circuit half-open if its cooldown is over.

@@ -54,6 +54,11 @@ func TestGroup(t *testing.T) {
 	if got := all["a.example"].Name(); got != "hosts" {
 		t.Errorf("Name() = %q, want hosts", got)
 	}
+	for key, want := range map[context.Context]bool{a: false, b: true} {
+		if got, one := g.Closed(key), g.For(key).Closed(key); got != want || one != want {
+			t.Errorf("%s: Closed() = %t, the breaker's %t, want %t", host(key), got, one, want)
+		}
+	}
 	clear(all)
 	if got := len(g.Breakers()); got != 2 {
 		t.Errorf("%d breakers, want 2: the map is the caller's own", got)

@@ -99,10 +99,11 @@ func (s steps) sum(step int64) int64 {
 }
 
 // age returns by how many steps an element is older than step, at most len(s).
-// It is negative if other goroutines have got ahead of this one.
+// It is negative if other goroutines have got ahead of this one, by as much as a
+// window at most.
 func (s steps) age(element uint64, step int64) int {
 	age := int32(uint32(step) - uint32(element>>32))
-	if age > -int32(len(s)) && age < int32(len(s)) {
+	if age >= -int32(len(s)) && age < int32(len(s)) {
 		return int(age)
 	}
 	return len(s)

@@ -74,3 +74,16 @@ func TestSuccesses_EndFailuresInARow(t *testing.T) {
 		t.Errorf("%d failures in a row after a success, want 0", got)
 	}
 }
+
+// TestSuccesses_OvertakenByAWindow tells of a goroutine that lost its processor
+// between the reading of the clock and the counting, for as long as the window:
+// its success, which is too late to count, wiped out those counted meanwhile.
+func TestSuccesses_OvertakenByAWindow(t *testing.T) {
+	s := newSuccesses(false)
+	s.add(func() time.Duration { return 12 * time.Second })
+	s.add(func() time.Duration { return 12 * time.Second })
+	s.add(func() time.Duration { return 2 * time.Second })
+	if got := s.sum(12 * time.Second); got != 2 {
+		t.Errorf("%d successes, want 2", got)
+	}
+}

@@ -255,3 +255,59 @@ func TestLogger_Silent(t *testing.T) {
 		t.Errorf("logged %s", &out)
 	}
 }
+
+// TestOnTransition_CostsNoProbe tells of a callback that did not return when its
+// caller was to probe: the call never ran, its slot was lost until the probe
+// timed out, and then it counted as failed. A callback that always panics so kept
+// the circuit open for good.
+func TestOnTransition_CostsNoProbe(t *testing.T) {
+	for name, leave := range map[string]func(){"panics": func() { panic("no") }, "exits": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newTest(t, Config{OnTransition: func(tr Transition) {
+					if tr.To == HalfOpen {
+						leave()
+					}
+				}})
+				b.Do(t.Context(), fail)
+				time.Sleep(time.Second)
+				exits(func() {
+					b.Do(t.Context(), func(context.Context) error {
+						t.Error("the call ran, want its caller to leave")
+						return nil
+					})
+				})
+				if err := b.Do(t.Context(), succeed); err != nil {
+					t.Errorf("err = %v, want the next call to probe", err)
+				}
+				wantState(t, b, Closed)
+			})
+		})
+	}
+}
+
+// TestOnTransition_CostsNoSlowCall is the same for a closed circuit: a call that
+// never ran counted as slow.
+func TestOnTransition_CostsNoSlowCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b *Breaker
+		b = newTest(t, Config{
+			Window: time.Minute, FailureRatio: 1, MinCalls: 1, SlowCall: time.Second,
+			OnTransition: func(tr Transition) {
+				if tr.To == Open {
+					b.Reset() // which the next caller is told of
+				}
+				panic("no")
+			},
+		})
+		for _, call := range []func(context.Context) error{fail, succeed} {
+			if panicked, _ := exits(func() { b.Do(t.Context(), call) }); panicked == nil {
+				t.Error("Do returned, want the panic of OnTransition")
+			}
+		}
+		time.Sleep(time.Second)
+		if got := b.Counts(); got != (Counts{}) {
+			t.Errorf("Counts() = %+v, want none of a call that never ran", got)
+		}
+	})
+}

@@ -94,6 +94,7 @@ func TestError_Says(t *testing.T) {
 	busy := Fate{Endpoint: "b", Err: opinion{text: "busy", retryable: true, after: time.Minute}}
 	open := Fate{Endpoint: "c", Err: opinion{text: "open", retryable: true, rejected: true, after: time.Second}, Refused: true}
 	forced := Fate{Endpoint: "d", Err: opinion{text: "forced", rejected: true, after: -1}, Refused: true}
+	patience := errors.New("out of patience")
 	gone := Fate{Endpoint: "e", Err: opinion{text: "gone", after: -1, well: true}}
 	tests := []struct {
 		name  string
@@ -110,6 +111,9 @@ func TestError_Says(t *testing.T) {
 		{"permanent", Error{Stop: StopPermanent, Fates: []Fate{open, gone}}, "no other endpoint could do better: c: skipped for another 1s: open; e: gone", "", time.Second, "_OTHER"},
 		{"unsafe", Error{Stop: StopUnsafe, Fates: []Fate{open, slow}}, "not safe to ask another endpoint: c: skipped for another 1s: open; a: slow", "failure timeout", -1, "timeout"},
 		{"budget", Error{Stop: StopBudget, Fates: []Fate{down, {Endpoint: "b", Err: errBudget, Refused: true}}}, "budget is empty: a: down; b: skipped: budget is empty", "retryable failure", -1, "_OTHER"},
+		{"time is up", Error{Stop: StopCancelled, Fates: []Fate{down}, Cause: patience, done: context.DeadlineExceeded}, "time is up: out of patience: a: down", "failure timeout", -1, "timeout"},
+		{"cancelled", Error{Stop: StopCancelled, Fates: []Fate{slow}, Cause: patience, done: context.Canceled}, "cancelled: out of patience: a: slow", "failure", -1, "cancelled"},
+		{"cancelled by a limit", Error{Stop: StopCancelled, Fates: []Fate{down}, Cause: slow.Err, done: context.Canceled}, "cancelled: slow: a: down", "failure timeout", -1, "cancelled"},
 		{"deadline", Error{Stop: StopDeadline, Fates: []Fate{slow}}, "deadline is too near for another endpoint: a: slow", "retryable failure timeout", -1, "timeout"},
 	}
 	for _, tt := range tests {

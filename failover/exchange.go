@@ -18,6 +18,7 @@ type exchange struct {
 	req  *http.Request   // the caller's, never changed
 	ctx  context.Context //nolint:containedctx // An exchange is a call.
 	rest string          // of the path, below the base
+	away bool            // the request is not for the endpoints
 	call *telemetry.Call
 
 	bodyUsed bool     // the caller's own body was handed to Base
@@ -68,6 +69,7 @@ func (x *exchange) record() (err error) {
 func (x *exchange) through(ctx context.Context) error {
 	rest, ok := below(x.t.routes.from, x.req.URL)
 	if !ok {
+		x.away = true
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

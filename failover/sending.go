@@ -78,7 +78,12 @@ func (x *exchange) begin(guard context.Context) *sending {
 
 // endpoint returns the base URL of the endpoint, or nil if the request goes to
 // where it is meant for.
-func (s *sending) endpoint() *url.URL { return s.x.t.routes.to[at(s.guard)] }
+func (s *sending) endpoint() *url.URL {
+	if s.x.away { // though perhaps within a call at one of them
+		return nil
+	}
+	return s.x.t.routes.to[at(s.guard)]
+}
 
 func (s *sending) url() *url.URL {
 	if to := s.endpoint(); to != nil {

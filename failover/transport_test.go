@@ -252,6 +252,81 @@ func TestTransport_RoundTrip(t *testing.T) {
 
 // TestTransport_InvalidRequest: a request that is at fault says nothing about the
 // endpoints.
+// That one endpoint could not be reached says nothing about what the next one
+// answers: TryNext is asked about that.
+func TestTransport_TryNextAfterUnreachable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.refused["a.test"] = syscall.ECONNREFUSED
+		s.handlers["b.test"] = status(503)
+		f := failover.New(failover.Config{
+			Name:      "abc",
+			Endpoints: []string{"http://a.test", "http://b.test", "http://c.test"},
+			TryNext:   func(error) bool { return false },
+		})
+		rt := &failover.Transport{Base: s.server.Transport, Failover: f}
+		if got, want := trip(rt, request(t, "GET", "http://a.test/", "")), "503 503 of b.test"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got, want := s.requests(), "GET b.test/"; got != want {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+	})
+}
+
+// What a response leaves behind ends with it: the context of the send, if there is
+// no body to read, and all of it, if a guard takes the response for a failure.
+func TestTransport_LeavesNothing(t *testing.T) {
+	reject := errors.New("not good enough")
+	for name, refuses := range map[string]bool{"no body": false, "refused": true} {
+		synctest.Test(t, func(t *testing.T) {
+			var sent context.Context
+			body := &closing{Reader: strings.NewReader("x")}
+			base := roundTripper(func(req *http.Request) (*http.Response, error) {
+				sent = req.Context() //nolint:fatcontext // It is looked at, not used.
+				resp := &http.Response{StatusCode: 200, Body: http.NoBody, Request: req}
+				if refuses {
+					resp.Body = body
+				}
+				return resp, nil
+			})
+			guard := redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+				if err := call(ctx); err != nil || !refuses {
+					return err
+				}
+				return retry.Permanent(reject)
+			})
+			rt := &failover.Transport{Base: base, Failover: ab(failover.Config{Guard: func(string) failover.Layer { return guard }})}
+			resp, err := rt.RoundTrip(request(t, "GET", "http://a.test/", ""))
+			if (err != nil) != refuses || (resp != nil) == refuses {
+				t.Errorf("%s: got %v, %v", name, resp, err)
+			}
+			if sent.Err() == nil {
+				t.Errorf("%s: the context of the send has not ended", name)
+			}
+			if refuses && !body.closed {
+				t.Errorf("%s: the response body was not closed", name)
+			}
+		})
+	}
+}
+
+// A request within a call of the same Failover, to where none of its endpoints is:
+// it went to the call's endpoint, with the credentials meant for another server.
+func TestTransport_ElsewhereWithinCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		f := ab(failover.Config{})
+		rt := &failover.Transport{Base: s.server.Transport, Failover: f}
+		_, err := failover.Do(t.Context(), f, func(ctx context.Context, _ string) (string, error) {
+			return trip(rt, request(t, "GET", "http://c.test/x", "").WithContext(ctx)), nil
+		})
+		if got, want := s.requests(), "GET c.test/x"; got != want || err != nil {
+			t.Errorf("sent %s, %v, want %s", got, err, want)
+		}
+	})
+}
+
 func TestTransport_InvalidRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
@@ -273,6 +348,22 @@ func TestTransport_InvalidRequest(t *testing.T) {
 			}
 		}
 	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// closing is a body that knows whether it was closed.
+type closing struct {
+	io.Reader
+
+	closed bool
+}
+
+func (b *closing) Close() error {
+	b.closed = true
+	return nil
 }
 
 type failing struct{}

@@ -8,7 +8,7 @@
 //
 // [Func] hedges a function of any result type, [Transport] HTTP requests. Both
 // follow a [Hedger], made with [New], which knows when a call is slow: after a
-// fixed Delay or, by default, after the 95th percentile of recent latencies. A
+// fixed Delay or, by default, after the 96th percentile of recent latencies. A
 // hedge is not a layer, since a layer never runs its call twice at the same time.
 // It belongs inside the layers, as what they call:
 //

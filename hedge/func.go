@@ -59,6 +59,8 @@ func (s *funcSender[T]) prepare(ctx context.Context, n int) (func() (T, error), 
 	return func() (T, error) { return s.fn(ctx) }, nil
 }
 
+func (s *funcSender[T]) repeatable() bool { return true }
+
 func (s *funcSender[T]) failed(_ T, err error) bool { return err != nil }
 
 func (s *funcSender[T]) throttled(_ T, err error) (time.Duration, bool) { return wishOf(err) }
@@ -73,8 +75,8 @@ func (s *funcSender[T]) settle(n int, f fate, _ T, err error) {
 	s.spans[n-1].End(err)
 }
 
-func (s *funcSender[T]) discard(value T) {
-	if s.free != nil {
+func (s *funcSender[T]) discard(value T, err error) {
+	if s.free != nil && err == nil {
 		s.free(value)
 	}
 }

@@ -129,6 +129,38 @@ func TestFunc_Panic(t *testing.T) {
 	}
 }
 
+// TestFunc_PanicOfTheConfig: when a function of the configuration panicked, the
+// attempts under way went on for ever. The bubble panics if one is left.
+func TestFunc_PanicOfTheConfig(t *testing.T) {
+	for name, config := range map[string]Config{
+		"Withhold": {Withhold: func(context.Context) bool { panic(errDown) }},
+		"Budget":   {Budget: budget(func() bool { panic(errDown) })},
+		"Budgets":  {Budgets: func(context.Context) Budget { panic(errDown) }},
+		"Breaker":  {Breaker: circuit(func(context.Context) bool { panic(errDown) })},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			defer func() {
+				if got := recover(); got != errDown {
+					t.Errorf("%s: recovered %v, want what was panicked with", name, got)
+				}
+			}()
+			config.Delay, config.MaxExtra = 10*time.Millisecond, 1
+			freed := 0
+			fn := func(ctx context.Context) (string, error) {
+				<-ctx.Done()
+				return "late", nil
+			}
+			defer func() {
+				synctest.Wait()
+				if freed != 1 {
+					t.Errorf("%s: %d results freed, want 1", name, freed)
+				}
+			}()
+			_, _ = FuncDiscard(New(config), fn, func(string) { freed++ })(t.Context())
+		})
+	}
+}
+
 func TestFunc_Goexit(t *testing.T) {
 	const ms = time.Millisecond
 	for name, acts := range map[string][]act{
@@ -219,6 +251,28 @@ func TestFuncDiscard(t *testing.T) {
 			t.Errorf("got %q and discarded %v, want run 2 and run 1", value, got)
 		}
 	})
+}
+
+// TestFuncDiscard_OnlySuccesses: what failed has nothing to free. Discard was
+// called with it all the same, commonly a nil pointer, for nearly every loser.
+func TestFuncDiscard_OnlySuccesses(t *testing.T) {
+	const ms = time.Millisecond
+	for name, acts := range map[string][]act{
+		"a loser that notices": {{after: time.Second}, {after: 5 * ms}},
+		"a loser that is late": {{after: time.Second, deaf: true, err: errDown}, {after: 5 * ms}},
+		"a loser of before":    {{after: 12 * ms, err: errDown}, {after: 5 * ms}},
+		"all":                  {{after: 12 * ms, err: errDown}, {after: 20 * ms, err: errDown}},
+		"beside a panic":       {{after: 12 * ms, err: errDown}, {after: 20 * ms, panic: errDown}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			fn, _ := play(acts...)
+			func() {
+				defer func() { _ = recover() }()
+				_, _ = FuncDiscard(eagerly(), fn, func(v string) { t.Errorf("%s: discarded %q", name, v) })(t.Context())
+			}()
+			time.Sleep(time.Minute)
+		})
+	}
 }
 
 // TestFunc_Nested: a hedge within another's attempt would multiply the load.

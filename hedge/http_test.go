@@ -366,6 +366,99 @@ func TestTransport_109_LosersThatAnswer(t *testing.T) {
 	}
 }
 
+// TestTransport_110_ContextOfTheWinner lasts as long as the body, and no longer.
+func TestTransport_110_ContextOfTheWinner(t *testing.T) {
+	open := io.NopCloser(strings.NewReader("body"))
+	closes := func(resp *http.Response) { resp.Body.Close() }
+	reads := func(resp *http.Response) { io.Copy(io.Discard, resp.Body) }
+	for _, tt := range []struct {
+		name  string
+		body  io.ReadCloser
+		err   error
+		lasts bool
+		end   func(*http.Response)
+	}{
+		{"closed", open, nil, true, closes},
+		{"read", open, nil, true, reads},
+		{"no body", http.NoBody, nil, false, nil},
+		{"an error", nil, io.ErrUnexpectedEOF, false, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var sent context.Context
+			base := trip(func(req *http.Request) (*http.Response, error) {
+				sent = req.Context() //nolint:fatcontext // It is looked at, not used.
+				if tt.err != nil {
+					return nil, tt.err
+				}
+				return &http.Response{StatusCode: 200, Body: tt.body, Request: req}, nil
+			})
+			rt := &hedge.Transport{Base: base, Hedger: hedge.New(hedge.Config{Delay: time.Hour})}
+			resp, err := rt.RoundTrip(newRequest(t.Context(), t, http.MethodGet, nil))
+			if !errors.Is(err, tt.err) || (sent.Err() == nil) != tt.lasts {
+				t.Errorf("err = %v, the context's %v; want %v, and a context that lasts: %t", err, sent.Err(), tt.err, tt.lasts)
+			}
+			if tt.end != nil {
+				tt.end(resp)
+			}
+			if sent.Err() == nil {
+				t.Error("the context has not ended with the body")
+			}
+		})
+	}
+}
+
+// TestTransport_109_ResponseAndError: a Base that returned both had both handed
+// on, and http.Client closes no body beside an error.
+func TestTransport_109_ResponseAndError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var open atomic.Int32
+		base := trip(func(*http.Request) (*http.Response, error) {
+			open.Add(1)
+			return &http.Response{StatusCode: 200, Body: tracked{strings.NewReader("body"), &open}}, io.ErrUnexpectedEOF
+		})
+		rt := &hedge.Transport{Base: base, Hedger: eager(time.Second)}
+		resp, err := rt.RoundTrip(newRequest(t.Context(), t, http.MethodGet, nil))
+		if resp != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v, %v, want the error alone", resp, err)
+		}
+		if n := open.Load(); n != 0 {
+			t.Errorf("%d bodies left open", n)
+		}
+	})
+}
+
+// TestTransport_109_PanicOfFailure: when Failure panicked, the responses that came
+// later, and those that nobody had looked at yet, were never closed.
+func TestTransport_109_PanicOfFailure(t *testing.T) {
+	for _, waits := range [][]time.Duration{
+		{3 * time.Second, time.Second, time.Second}, // one after the other
+		{2 * time.Second, time.Second, 0},           // all at once
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var open, sends atomic.Int32
+			base := trip(func(req *http.Request) (*http.Response, error) {
+				time.Sleep(waits[sends.Add(1)-1])
+				open.Add(1)
+				return &http.Response{StatusCode: 200, ProtoMajor: 1, Body: tracked{strings.NewReader("body"), &open}, Request: req}, nil
+			})
+			rt := &hedge.Transport{
+				Base:    base,
+				Hedger:  hedge.New(hedge.Config{Delay: time.Second, Hedges: 2, MaxExtra: 1}),
+				Failure: func(*http.Response) bool { panic("no") },
+			}
+			func() {
+				defer func() { _ = recover() }()
+				resp, err := rt.RoundTrip(newRequest(t.Context(), t, http.MethodGet, nil))
+				t.Errorf("got %v, %v, want the panic of Failure", resp, err)
+			}()
+			time.Sleep(time.Minute)
+			if n := open.Load(); n != 0 {
+				t.Errorf("%v: %d bodies left open", waits, n)
+			}
+		})
+	}
+}
+
 // TestTransport_109_NothingIsLeft has each first request hang until it is given
 // up, on streams of one connection.
 func TestTransport_109_NothingIsLeft(t *testing.T) {
@@ -566,11 +659,15 @@ func TestTransport_111_WithoutGetBody(t *testing.T) {
 // as it would be without a hedge.
 func TestTransport_111_GetBodyFails(t *testing.T) {
 	s := bubble(t, func(t *testing.T, base *memhttp.Server) {
-		rt := &hedge.Transport{Base: base.Transport, Hedger: eager(time.Second)}
+		budget := retry.NewBudget(retry.BudgetConfig{})
+		rt := &hedge.Transport{Base: base.Transport, Hedger: hedge.New(hedge.Config{Delay: time.Second, MaxExtra: 1, Budget: budget})}
 		req := newRequest(hedge.WithIdempotent(t.Context()), t, http.MethodPut, strings.NewReader("order"))
 		req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
 		if status, _ := send(t, rt, req); status != 200 {
 			t.Errorf("status %d, want 200", status)
+		}
+		if got := budget.Balance(); got != retry.DefaultBurst {
+			t.Errorf("the budget holds %v retries, want %v: it paid for a hedge that was not sent", got, retry.DefaultBurst)
 		}
 	}, after(time.Minute, 200, ""))
 	if s.count() != 1 || s.bodies[0] != "order" {

@@ -15,6 +15,10 @@ type sender[T any] interface {
 	// is called by the goroutine of the call.
 	prepare(ctx context.Context, n int) (func() (T, error), error)
 
+	// repeatable reports whether another attempt can be prepared. What it costs
+	// is paid before that is tried.
+	repeatable() bool
+
 	// failed reports whether the attempt that ended so is a failure.
 	failed(value T, err error) bool
 
@@ -25,8 +29,8 @@ type sender[T any] interface {
 	// settle is told what became of attempt n, from the first to the last.
 	settle(n int, f fate, value T, err error)
 
-	// discard frees what nobody will use.
-	discard(value T)
+	// discard frees a result that nobody will use.
+	discard(value T, err error)
 }
 
 // A fate is what becomes of an attempt.
@@ -93,7 +97,15 @@ func do[T any](ctx context.Context, h *Hedger, s sender[T]) (T, context.CancelCa
 		var none T
 		return none, func(error) {}, err
 	}
+	over := false
+	defer func() {
+		if !over { // an attempt or a user's function panicked, or called Goexit
+			r.giveUp()
+		}
+	}()
 	winner := r.wait(delay)
+	r.close(r.note)
+	over = true
 	r.finish(winner)
 	w := &r.lanes[winner]
 	return w.value, w.cancel, w.err
@@ -166,7 +178,7 @@ func (r *race[T]) deliver(res result[T]) {
 // drop frees the result of an attempt that nobody waits for any more.
 func (r *race[T]) drop(res result[T]) {
 	if res.returned {
-		r.sender.discard(res.value)
+		r.sender.discard(res.value, res.err)
 		return
 	}
 	if res.panicked != nil {
@@ -196,7 +208,6 @@ func (r *race[T]) wait(delay time.Duration) int {
 // take notes a result and returns the winner, if it is known now.
 func (r *race[T]) take(res result[T]) (int, bool) {
 	if !res.returned {
-		r.giveUp()
 		if res.panicked != nil {
 			panic(res.panicked)
 		}
@@ -234,8 +245,12 @@ func (r *race[T]) hedge(delay time.Duration) bool {
 	ctx, n := r.inner.Context, len(r.lanes)
 	event := telemetry.HedgeEvent{Result: telemetry.HedgeIssued, Ordinal: n, Time: delay}
 	why := withhold(r.h.facts(ctx, r.failures() > 0))
-	if why == "" {
+	switch {
+	case why != "":
+	case r.sender.repeatable():
 		why = r.h.afford(ctx)
+	default:
+		why = reasonBody
 	}
 	if why == "" && r.start() != nil {
 		r.h.share.pay(price)
@@ -260,7 +275,6 @@ func (r *race[T]) failures() int {
 
 // finish ends all attempts but the winner.
 func (r *race[T]) finish(winner int) {
-	r.close()
 	why := ErrLost
 	if r.lanes[winner].state == failed {
 		why = nil
@@ -278,9 +292,9 @@ func (r *race[T]) finish(winner int) {
 	}
 }
 
-// giveUp ends all attempts, since one of them did not return.
+// giveUp ends all attempts of a call that does not return.
 func (r *race[T]) giveUp() {
-	r.close()
+	r.close(r.drop)
 	for n := range r.lanes {
 		r.lanes[n].cancel(nil)
 	}
@@ -289,17 +303,17 @@ func (r *race[T]) giveUp() {
 	}
 }
 
-// close has results that come from now on freed, and notes those that came
-// meanwhile.
-func (r *race[T]) close() {
+// close has results that come from now on freed, and gives those that came
+// meanwhile to use.
+func (r *race[T]) close(use func(result[T])) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.over = true
-	for {
+	r.mu.Unlock()
+	for { // what nobody adds to any more
 		select {
 		case res := <-r.results:
 			if res.returned {
-				r.note(res)
+				use(res)
 			} else {
 				r.drop(res)
 			}
@@ -323,7 +337,7 @@ func (r *race[T]) settle(n, winner int) {
 		r.h.tell(r.inner.Context, telemetry.HedgeEvent{Result: f.String(), Ordinal: n, Time: r.h.now() - l.begun})
 	}
 	if n != winner && l.state != pending {
-		r.sender.discard(l.value)
+		r.sender.discard(l.value, l.err)
 	}
 }
 

@@ -39,13 +39,16 @@ func (s *httpSender) prepare(ctx context.Context, n int) (func() (*http.Response
 	}
 	return func() (*http.Response, error) {
 		resp, err := s.transport.base().RoundTrip(out)
-		if resp == nil && err == nil {
+		switch {
+		case err != nil:
+			s.discard(resp, err) // for whoever returns both
+			return nil, err
+		case resp == nil:
 			return nil, errNoResponse
-		}
-		if err == nil && resp.Body == nil {
+		case resp.Body == nil:
 			resp.Body = http.NoBody
 		}
-		return resp, err
+		return resp, nil
 	}, nil
 }
 
@@ -76,6 +79,8 @@ func (s *httpSender) hedge(out *http.Request, n int) *http.Request {
 	s.hedges[n-1] = hedge
 	return out.WithContext(ctx)
 }
+
+func (s *httpSender) repeatable() bool { return !s.used }
 
 func (s *httpSender) failed(resp *http.Response, err error) bool {
 	return err != nil || s.transport.failure(resp)
@@ -126,7 +131,7 @@ func (s *httpSender) settle(n int, f fate, resp *http.Response, err error) {
 	}
 }
 
-func (s *httpSender) discard(resp *http.Response) {
+func (s *httpSender) discard(resp *http.Response, _ error) {
 	if resp != nil && resp.Body != nil {
 		_ = resp.Body.Close()
 	}

@@ -53,9 +53,11 @@ func EqualJitter(base, limit time.Duration) func() backoff.BackOff {
 }
 
 // Decorrelated returns a maker of waits drawn evenly from base up to three
-// times the wait before, at most limit.
+// times the wait before, or up to limit if that is less.
 //
-// Source: as for [FullJitter], "Decorrelated Jitter".
+// Source: as for [FullJitter], "Decorrelated Jitter". There the limit cuts what
+// was drawn, so that two of three long waits are the limit itself; here it bounds
+// what is drawn from, so that they stay apart.
 func Decorrelated(base, limit time.Duration) func() backoff.BackOff {
 	base, limit = bounds(base, limit)
 	return func() backoff.BackOff {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -251,6 +252,9 @@ func (w *twins) look() error {
 func (w *twins) compareErr() error {
 	w.settle(false)
 	want, _ := w.want()
+	if got := law.Ended(w.limited, law.Now()); got != (want != nil) {
+		return fmt.Errorf("ended: %t, while its error should be %w", got, want)
+	}
 	return compare("Err()", w.limited.Err(), want)
 }
 
@@ -304,6 +308,9 @@ func (w *twins) compareRest() error {
 	got, _ := w.limited.Deadline()
 	if want, _ := w.standard.Deadline(); !got.Equal(want) {
 		return fmt.Errorf("Deadline() = %v, want %v", got, want)
+	}
+	if parent, end := w.limited.Link(); parent != w.parent || !end.Equal(got) {
+		return fmt.Errorf("Link() = %v, %v, want the parent and the deadline, %v", parent, end, got)
 	}
 	for k := range key(4) {
 		if got, want := w.limited.Value(k), w.standard.Value(k); got != want {
@@ -404,6 +411,40 @@ func ask(c *limited, question int) error {
 	return c.Err()
 }
 
+// An endless context could end, for all that package context knows.
+type endless struct {
+	context.Context //nolint:containedctx // It is one.
+
+	done chan struct{}
+}
+
+func (e endless) Done() <-chan struct{} { return e.done }
+
+// TestLimited_ArmedAtOnce has several goroutines make the standard context at the
+// same time. Those that were not needed have to let go of the parent at once; with
+// this one each costs a goroutine until then, of which the bubble would tell.
+func TestLimited_ArmedAtOnce(t *testing.T) {
+	const rounds, askers = 2000, 4
+	synctest.Test(t, func(t *testing.T) {
+		for range rounds {
+			parent := endless{context.Background(), make(chan struct{})}
+			c := &limited{Context: parent, start: law.Now(), limit: time.Hour}
+			var ready atomic.Int32
+			var wg sync.WaitGroup
+			for range askers {
+				wg.Go(func() {
+					for ready.Add(1); ready.Load() < askers; {
+						runtime.Gosched()
+					}
+					c.Done()
+				})
+			}
+			wg.Wait()
+			c.end()
+		}
+	})
+}
+
 // A call that does not wait for its context costs no timer, and its context is
 // one allocation.
 func TestLimit_ArmsWhenAsked(t *testing.T) {
@@ -496,5 +537,21 @@ func TestLimited_Cause(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The longest limit there is, added to the moment of its beginning, was before
+// that: whoever asked for Done was told that time was up.
+func TestLimit_Longest(t *testing.T) {
+	err := Limit(math.MaxInt64).Do(t.Context(), func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
+			return ctx.Err()
+		}
+	})
+	if err != nil {
+		t.Errorf("err = %v, want none", err)
 	}
 }

@@ -193,3 +193,18 @@ func TestCooldown(t *testing.T) {
 		}
 	}
 }
+
+// TestRenew_Lost: a circuit that was reset, and one that nobody probes, have no
+// lease to renew.
+func TestRenew_Lost(t *testing.T) {
+	now := time.Now()
+	for name, r := range map[string]record{
+		"closed":    {},
+		"no lease":  {Open: &opening{}},
+		"another's": {Open: &opening{Lease: &lease{ID: "other"}}},
+	} {
+		if _, held := (Config{}).renew(r, now, "mine"); held {
+			t.Errorf("%s: the lease was renewed", name)
+		}
+	}
+}

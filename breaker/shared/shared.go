@@ -378,7 +378,7 @@ func (b *Breaker) State() breaker.State {
 }
 
 // Name returns the breaker's name.
-func (b *Breaker) Name() string { return b.config.Name }
+func (b *Breaker) Name() string { return b.Explain().Name }
 
 // Check reports the first field of the configuration that makes no sense.
 func (b *Breaker) Check() error {
@@ -390,6 +390,9 @@ func (b *Breaker) Check() error {
 
 // Explain tells redoubt.Check what b does.
 func (b *Breaker) Explain() explain.Facts {
+	if b == nil {
+		return explain.Facts{Kind: explain.Breaker}
+	}
 	facts := explain.Facts{
 		Kind:         explain.Breaker,
 		Name:         b.config.Name,

@@ -18,6 +18,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/redoubttest"
 )
 
@@ -487,6 +488,18 @@ func TestCheck(t *testing.T) {
 		if err := do(b, nil); !errors.Is(err, errZero) {
 			t.Errorf("a breaker that New did not make: %v", err)
 		}
+	}
+}
+
+// A nil breaker is a mistake that Check reports. It used to crash redoubt.Check
+// itself, which asks for more than that.
+func TestNilTellsOfItself(t *testing.T) {
+	var b *Breaker
+	if got := b.Explain(); got.Kind != explain.Breaker {
+		t.Errorf("Explain() = %+v, want a breaker", got)
+	}
+	if got := b.Name(); got != "" {
+		t.Errorf("Name() = %q, want none", got)
 	}
 }
 

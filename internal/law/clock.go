@@ -2,6 +2,7 @@ package law
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -31,8 +32,14 @@ func (m Moment) Time() time.Time {
 // set since the program began: its date is not for anybody to see.
 func (m Moment) Alarm() time.Time { return epoch.Add(time.Duration(m)) }
 
-// Add returns the moment d later.
-func (m Moment) Add(d time.Duration) Moment { return m + Moment(d) }
+// Add returns the moment d later, or the last one there is. d must not be
+// negative.
+func (m Moment) Add(d time.Duration) Moment {
+	if later := m + Moment(d); later >= m {
+		return later
+	}
+	return math.MaxInt64
+}
 
 // Ended reports whether ctx has ended. It is for those who know that it is now,
 // so that a context that goes by the clock need not read it again.

@@ -305,7 +305,7 @@ func TestTransport_Spans(t *testing.T) {
 		},
 		{
 			name:    "a method that nobody knows",
-			handler: answers(404),
+			handler: answers(400),
 			run: func(t *testing.T, s *sdk, server *memhttp.Server) {
 				fetch(t.Context(), t, s.edge(server.Transport, everySecond), "BREW", nil)
 			},
@@ -313,7 +313,7 @@ func TestTransport_Spans(t *testing.T) {
 				#1 redoubt billing internal unset 0s-0s
 				   redoubt.attempts=1 redoubt.name=billing redoubt.outcome=success
 				   #2 HTTP client error() 0s-0s
-				      error.type=404 http.request.method=_OTHER http.request.method_original=BREW http.response.status_code=404 network.protocol.version=1.1 server.address=example.com server.port=80 url.full=http://example.com/path?token=REDACTED
+				      error.type=400 http.request.method=_OTHER http.request.method_original=BREW http.response.status_code=400 network.protocol.version=1.1 server.address=example.com server.port=80 url.full=http://example.com/path?token=REDACTED
 			`,
 		},
 	} {

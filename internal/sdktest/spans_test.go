@@ -485,6 +485,34 @@ func TestSpans(t *testing.T) {
 			`,
 		},
 		{
+			name: "an inner retry that would not have repeated the call refuses nothing",
+			run: func(t *testing.T, s *sdk) {
+				do(t.Context(), redoubt.Stack{s.telemetry("billing"), retry.Policy{MaxAttempts: 1}, retry.Policy{MaxAttempts: 1}},
+					script(errDown))
+				do(t.Context(), redoubt.Stack{s.telemetry("refunds"), retry.Policy{}, retry.Policy{}},
+					script(retry.Permanent(errDown)))
+				ctx, cancel := context.WithCancel(t.Context())
+				do(ctx, redoubt.Stack{s.telemetry("invoices"), retry.Policy{}, retry.Policy{}}, func(context.Context) error {
+					cancel()
+					return errDown
+				})
+			},
+			want: `
+				#1 redoubt billing internal error(down) 0s-0s
+				   error.type=_OTHER redoubt.attempts=1 redoubt.name=billing redoubt.outcome=failure redoubt.retry.stop_reason=attempts
+				   #2 attempt billing internal error(down) 0s-0s
+				      error.type=_OTHER redoubt.attempt=1 redoubt.name=billing
+				#3 redoubt refunds internal error(down) 0s-0s
+				   error.type=_OTHER redoubt.attempts=1 redoubt.name=refunds redoubt.outcome=failure redoubt.retry.stop_reason=permanent
+				   #4 attempt refunds internal error(down) 0s-0s
+				      error.type=_OTHER redoubt.attempt=1 redoubt.name=refunds
+				#5 redoubt invoices internal unset 0s-0s
+				   redoubt.attempts=1 redoubt.name=invoices redoubt.outcome=cancelled redoubt.retry.stop_reason=cancelled
+				   #6 attempt invoices internal unset 0s-0s
+				      redoubt.attempt=1 redoubt.name=invoices
+			`,
+		},
+		{
 			name: "an inner retry's giving up is not the call's if an outer one makes it good",
 			run: func(t *testing.T, s *sdk) {
 				do(t.Context(), redoubt.Stack{

@@ -18,3 +18,11 @@ func TestRedact_Opaque(t *testing.T) {
 		}
 	}
 }
+
+func TestProtocolVersion(t *testing.T) {
+	for version, want := range map[[2]int]string{{1, 0}: "1.0", {1, 1}: "1.1", {2, 0}: "2", {3, 0}: "3"} {
+		if got := protocolVersion(version[0], version[1]); got != want {
+			t.Errorf("HTTP %v is %q, want %q", version, got, want)
+		}
+	}
+}

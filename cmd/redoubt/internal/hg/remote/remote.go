@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -302,7 +303,7 @@ func (r *Remote) Count(ctx context.Context) (int, error) {
 }
 
 // most is how many revisions a repository can have in Mercurial's format.
-const most = 1 << 31
+const most = min(1<<31, math.MaxInt/2)
 
 // count returns the largest number that a source has, which has all that are
 // smaller.

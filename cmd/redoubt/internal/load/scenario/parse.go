@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"regexp"
 	"slices"
@@ -407,7 +408,7 @@ var effects = []struct {
 		t := p.table(n, where)
 		defer t.end()
 		e := faults.Bandwidth{BytesPerSecond: 1 << 20}
-		t.integer("bytes-per-second", &e.BytesPerSecond, 1, 1<<40)
+		t.integer("bytes-per-second", &e.BytesPerSecond, 1, min(1<<40, math.MaxInt))
 		return e
 	}},
 	{"hangup", func(p *parser, n *yaml.Node, where string) faults.Effect {
