@@ -70,14 +70,14 @@ func demonstrate(ctx context.Context, out io.Writer) error {
 
 	hangs := "http://" + hanging.Addr().String()
 	urls = append([]string{"http://" + dead.Addr().String(), hangs}, urls...)
-	mirrors := newMirrors(urls, func(url string) time.Duration {
+	m := newMirrors(urls, func(url string) time.Duration {
 		if url == hangs {
 			return time.Second
 		}
 		return time.Minute
 	})
 	for _, revision := range []string{first, second} {
-		if err := pull(ctx, out, mirrors, local, revision); err != nil {
+		if err := pull(ctx, out, m, local, revision); err != nil {
 			return err
 		}
 	}
