@@ -18,6 +18,7 @@ import (
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/checkout"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/mirror"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/source"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/seconds"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/statedir"
 )
 
@@ -58,16 +59,16 @@ func (f *flags) add(cmd *cobra.Command) {
 
 	fs.IntVar(&f.attempts, "attempts", 3, "attempts for each request")
 	fs.IntVar(&f.rounds, "rounds", 2, "rounds over sources whose transfers break off")
-	fs.DurationVar(&f.budget, "budget", time.Hour, "time for everything")
-	fs.DurationVar(&f.connect, "connect-timeout", 10*time.Second, "time to connect, and again for TLS")
-	fs.DurationVar(&f.firstByte, "first-byte-timeout", time.Minute, "time until a server answers")
-	fs.DurationVar(&f.stall, "stall-timeout", time.Minute, "time of silence within an answer")
+	seconds.Var(fs, &f.budget, "budget", time.Hour, "time for everything")
+	seconds.Var(fs, &f.connect, "connect-timeout", 10*time.Second, "time to connect, and again for TLS")
+	seconds.Var(fs, &f.firstByte, "first-byte-timeout", time.Minute, "time until a server answers")
+	seconds.Var(fs, &f.stall, "stall-timeout", time.Minute, "time of silence within an answer")
 	fs.StringVar(&f.minRate, "min-rate", "0", "slowest rate of an answer, such as 100KB/s")
-	fs.DurationVar(&f.retryAfter, "max-retry-after", 5*time.Minute, "longest wait that a server may demand")
-	fs.DurationVar(&f.lockWait, "lock-wait", 10*time.Minute, "time to wait for somebody else's lock")
+	seconds.Var(fs, &f.retryAfter, "max-retry-after", 5*time.Minute, "longest wait that a server may demand")
+	seconds.Var(fs, &f.lockWait, "lock-wait", 10*time.Minute, "time to wait for somebody else's lock")
 	fs.IntVar(&f.breakerFailures, "breaker-failures", 5, "failures in a row at which a server is left alone")
-	fs.DurationVar(&f.breakerCooldown, "breaker-cooldown", time.Minute, "for how long, at first")
-	fs.DurationVar(&f.breakerWait, "breaker-wait", 0, "time to wait if every server is left alone")
+	seconds.Var(fs, &f.breakerCooldown, "breaker-cooldown", time.Minute, "for how long, at first")
+	seconds.Var(fs, &f.breakerWait, "breaker-wait", 0, "time to wait if every server is left alone")
 	fs.StringVar(&f.stateDir, "state-dir", "", "`directory` of what is known of servers (default: $XDG_STATE_HOME/redoubt)")
 	fs.BoolVar(&f.direct, "direct", false, "let hg dial by itself")
 	fs.BoolVar(&f.userConfig, "user-config", false, "let the user's and the system's hgrc count")
@@ -141,11 +142,6 @@ func (f *flags) judgeNumbers(o *hg.Options) error {
 	} {
 		if d.value <= 0 {
 			return fmt.Errorf("--%s is %v, must be positive", d.name, d.value)
-		}
-	}
-	for name, value := range map[string]time.Duration{"max-retry-after": f.retryAfter, "lock-wait": f.lockWait, "breaker-wait": f.breakerWait} {
-		if value < 0 {
-			return fmt.Errorf("--%s is %v, must not be negative", name, value)
 		}
 	}
 	if f.prefer != "given" && f.prefer != "fastest" {

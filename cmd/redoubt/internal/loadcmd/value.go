@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/load/scenario"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/seconds"
 )
 
 // positive is a flag for a duration above zero. Zero is not given.
@@ -28,9 +29,12 @@ func (*positive) Type() string { return "duration" }
 const shortest = 100 * time.Millisecond
 
 func (p *positive) Set(text string) error {
-	d, err := time.ParseDuration(text)
-	if err != nil || d < shortest {
-		return fmt.Errorf("must be a duration of at least %v, such as 500ms, 20s or 1m30s", shortest)
+	d, err := seconds.Parse(text)
+	if err == nil && d < shortest {
+		err = fmt.Errorf("must be at least %v, as a number of seconds or a duration such as 500ms or 1m30s", shortest)
+	}
+	if err != nil {
+		return err
 	}
 	*p = positive(d)
 	return nil

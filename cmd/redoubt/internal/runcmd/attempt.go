@@ -50,7 +50,7 @@ func (e *matchError) ErrorType() string { return "output_matched" }
 // command runs the command once.
 func (r *runner) command(ctx context.Context) error {
 	r.runs++
-	r.debugf("attempt %d of %d: %s", r.attempt.ordinal, r.maxAttempts, quote(r.args))
+	r.debugf("attempt %d of %d: %s", r.attempt.ordinal, r.maxAttempts, show(r.args))
 	stdin, err := r.stdin.reader(r.runs)
 	if err != nil {
 		return &attemptError{err: err}
@@ -64,7 +64,7 @@ func (r *runner) command(ctx context.Context) error {
 		Stdin:      stdin,
 		Stdout:     stdout.or(os.Stdout),
 		Stderr:     stderr.or(os.Stderr),
-		Grace:      r.grace.duration(),
+		Grace:      r.grace.Duration(),
 		Foreground: r.foreground,
 	}.Run(ctx)
 	stdout.flush()

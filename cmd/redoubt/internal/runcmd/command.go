@@ -10,16 +10,17 @@ import (
 
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/exit"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/proc"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/seconds"
 )
 
 // options are what the flags say.
 type options struct {
 	maxAttempts    count
-	sleepTime      seconds
-	maxSleepTime   seconds
-	attemptTimeout seconds
-	timeout        seconds
-	grace          seconds
+	sleepTime      seconds.Value
+	maxSleepTime   seconds.Value
+	attemptTimeout seconds.Value
+	timeout        seconds.Value
+	grace          seconds.Value
 
 	retryOnExit, noRetryOnExit   exitCodes
 	retryIfStdout, retryIfStderr patterns
@@ -30,7 +31,7 @@ type options struct {
 	breaker         string
 	stateDir        string
 	breakerFailures count
-	breakerCooldown seconds
+	breakerCooldown seconds.Value
 
 	name           string
 	stdinMode      choice
@@ -72,7 +73,7 @@ count. A run with a --timeout waits for the circuit if there is time. NAME is
 stored and shown in telemetry: put no secret in it.
 
 Messages go to stderr, a line for each retry and one at the end, and show the
-command with its arguments unless --quiet.
+command with its arguments unless --quiet, but no user and password of a URL.
 
 Exit codes:
   0        the command succeeded
@@ -102,11 +103,11 @@ const example = `  # Five attempts, at most 10 s and then at most 20, 40, 60 s a
 func Command() *cobra.Command {
 	o := &options{
 		maxAttempts:     5,
-		sleepTime:       seconds(time.Minute),
-		maxSleepTime:    seconds(5 * time.Minute),
-		grace:           seconds(proc.DefaultGrace),
+		sleepTime:       seconds.Value(time.Minute),
+		maxSleepTime:    seconds.Value(5 * time.Minute),
+		grace:           seconds.Value(proc.DefaultGrace),
 		breakerFailures: 5,
-		breakerCooldown: seconds(30 * time.Second),
+		breakerCooldown: seconds.Value(30 * time.Second),
 		stdinMode:       choice{value: stdinPass, words: []string{stdinPass, stdinReplay, stdinNull}},
 	}
 	cmd := &cobra.Command{
@@ -178,7 +179,7 @@ func (o *options) check(cmd *cobra.Command) error {
 	case o.maxAttempts < 1:
 		return fmt.Errorf("--attempts is %d, must be at least 1", o.maxAttempts)
 	case o.timeout > 0 && o.attemptTimeout >= o.timeout:
-		return fmt.Errorf("--attempt-timeout is %v, must be shorter than --timeout, %v", o.attemptTimeout.duration(), o.timeout.duration())
+		return fmt.Errorf("--attempt-timeout is %v, must be shorter than --timeout, %v", o.attemptTimeout.Duration(), o.timeout.Duration())
 	case o.grace == 0:
 		return errors.New("--grace is 0s, must be positive")
 	case o.breaker == "" && cmd.Flags().Changed("breaker"):

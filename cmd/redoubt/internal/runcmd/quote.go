@@ -2,10 +2,23 @@ package runcmd
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
+
+var login = regexp.MustCompile(`://[^\s/]*@`)
+
+// show returns a command line for messages, which end up in the logs of builds:
+// quoted, without the users and passwords of URLs.
+func show(args []string) string {
+	shown := make([]string, len(args))
+	for i, arg := range args {
+		shown[i] = login.ReplaceAllString(arg, "://***@")
+	}
+	return quote(shown)
+}
 
 // quote returns a command line that a shell reads as exactly these arguments,
 // and that is safe to print on a terminal.

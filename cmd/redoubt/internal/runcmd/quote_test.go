@@ -25,6 +25,14 @@ func TestQuote(t *testing.T) {
 	}
 }
 
+func TestShowHidesLogins(t *testing.T) {
+	got := show([]string{"curl", "https://bob:s3cr3t@h.example/a@b", "-x=http://tok3n@h", "a@b"})
+	want := "curl 'https://***@h.example/a@b' '-x=http://***@h' a@b"
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // FuzzQuote asks a shell.
 func FuzzQuote(f *testing.F) {
 	bash, err := exec.LookPath("bash")

@@ -72,7 +72,7 @@ func (r *runner) stack() (redoubt.Stack, error) {
 	stack = append(stack, retry.Policy{
 		MaxAttempts:   int(r.maxAttempts),
 		Backoff:       r.backoff,
-		MaxRetryAfter: r.timeout.duration(), // an open circuit is waited for as long as there is time
+		MaxRetryAfter: r.timeout.Duration(), // an open circuit is waited for as long as there is time
 		AwaitRefusals: true,
 	}, redoubt.LayerFunc(r.keep))
 	if r.breaker != "" {
@@ -103,7 +103,7 @@ func (r *runner) guard() (redoubt.Layer, error) {
 		Name:        r.breaker,
 		Store:       shared.NewFileStore(statedir.Breakers(dir)),
 		Consecutive: int(r.breakerFailures),
-		Cooldown:    r.breakerCooldown.duration(),
+		Cooldown:    r.breakerCooldown.Duration(),
 		Classify:    classify,
 		Logger:      slog.New(&logHandler{w: r.log(), level: level}),
 	}), nil
@@ -133,7 +133,7 @@ func (r *runner) loadInput(ctx context.Context, call func(context.Context) error
 func (r *runner) backoff() backoff.BackOff {
 	waits := retry.Constant(0)
 	if first := min(r.sleepTime, r.maxSleepTime); first > 0 {
-		waits = retry.FullJitter(first.duration(), r.maxSleepTime.duration())
+		waits = retry.FullJitter(first.Duration(), r.maxSleepTime.Duration())
 	}
 	return &told{waits(), r.tellRetry}
 }

@@ -49,7 +49,7 @@ func (r *runner) tellRetry(own time.Duration) {
 			wait, least = after, "at least "
 		}
 	}
-	if r.timeout > 0 && wait >= r.timeout.duration()-time.Since(r.start) {
+	if r.timeout > 0 && wait >= r.timeout.Duration()-time.Since(r.start) {
 		return
 	}
 	note := ""
@@ -57,7 +57,7 @@ func (r *runner) tellRetry(own time.Duration) {
 		note = ", without the input that the first had"
 	}
 	r.sayf("attempt %d of %d failed after %v: %s; next in %s%v%s: %s", r.attempt.ordinal, r.maxAttempts,
-		short(r.attempt.ended.Sub(r.attempt.began)), r.describe(r.attempt.err), least, short(wait), note, quote(r.args))
+		short(r.attempt.ended.Sub(r.attempt.began)), r.describe(r.attempt.err), least, short(wait), note, show(r.args))
 }
 
 // sumUp says how it all went, in one line.
@@ -71,10 +71,10 @@ func (r *runner) sumUp(err error, code int) {
 		spent += fmt.Sprintf(", %v of it waiting", short(r.waited))
 	}
 	if err == nil {
-		r.sayf("succeeded (%s): %s", spent, quote(r.args))
+		r.sayf("succeeded (%s): %s", spent, show(r.args))
 		return
 	}
-	r.sayf("failed with exit code %d (%s): %s: %s", code, spent, r.describe(err), quote(r.args))
+	r.sayf("failed with exit code %d (%s): %s: %s", code, spent, r.describe(err), show(r.args))
 }
 
 // describe says what went wrong, without what the line says anyway.
@@ -92,7 +92,7 @@ func (r *runner) describe(err error) string {
 	note := ""
 	if gaveUp, ok := errors.AsType[*retry.Error](err); ok && gaveUp.Err != nil {
 		if gaveUp.Stop == retry.StopDeadline {
-			note = fmt.Sprintf("; no time for another attempt within --timeout %v", r.timeout.duration())
+			note = fmt.Sprintf("; no time for another attempt within --timeout %v", r.timeout.Duration())
 		}
 		if _, ok := errors.AsType[*timeout.Error](gaveUp.Cause); !ok {
 			err = gaveUp.Err
@@ -105,7 +105,7 @@ func (r *runner) describe(err error) string {
 func (r *runner) attemptText(err error) string {
 	if limit, ok := errors.AsType[*timeout.Error](err); ok {
 		flag := "--timeout"
-		if limit.Limit == r.attemptTimeout.duration() {
+		if limit.Limit == r.attemptTimeout.Duration() {
 			flag = "--attempt-timeout"
 		}
 		return fmt.Sprintf("%s %v is over", flag, limit.Limit)

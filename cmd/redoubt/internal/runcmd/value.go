@@ -3,54 +3,11 @@ package runcmd
 import (
 	"errors"
 	"fmt"
-	"math"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
-
-// seconds is a flag for a duration: a number of seconds, as retry took it, or
-// what Go calls a duration.
-type seconds time.Duration
-
-func (s *seconds) String() string { return time.Duration(*s).String() }
-
-// Type is what the help calls it.
-func (s *seconds) Type() string { return "duration" }
-
-func (s *seconds) Set(text string) error {
-	d, err := parseSeconds(text)
-	if err != nil {
-		return err
-	}
-	*s = seconds(d)
-	return nil
-}
-
-func (s *seconds) duration() time.Duration { return time.Duration(*s) }
-
-func parseSeconds(text string) (time.Duration, error) {
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		number, err := strconv.ParseFloat(text, 64)
-		if err != nil || !isDecimal(text) {
-			return 0, errors.New("must be a number of seconds or a duration such as 500ms or 1m30s")
-		}
-		if number*float64(time.Second) >= math.MaxInt64 {
-			return 0, errors.New("must be less than 292 years")
-		}
-		d = time.Duration(number * float64(time.Second))
-	}
-	if d < 0 {
-		return 0, errors.New("must not be negative")
-	}
-	return d, nil
-}
-
-// isDecimal rules out numbers such as 0x1p4, Inf and 1_000.
-func isDecimal(text string) bool { return strings.Trim(text, "+-.0123456789") == "" }
 
 // count is a flag for a whole number.
 type count int
