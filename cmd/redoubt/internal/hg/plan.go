@@ -65,7 +65,7 @@ func (r *runner) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store, err := r.storeOf(info)
+	store, err := r.storeOf(ctx, info, revision)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,11 @@ func (r *runner) planStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.planNode(ctx, r.pooledStore(), revision); err != nil {
+	dir, err := r.pooledStore(ctx, revision)
+	if err != nil {
+		return err
+	}
+	if _, err := r.planNode(ctx, dir, revision); err != nil {
 		return err
 	}
 	r.say("leave the working copy alone")

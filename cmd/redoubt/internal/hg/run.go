@@ -24,7 +24,7 @@ import (
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/mercurial"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/remote"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/report"
-	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/store"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/source"
 )
 
 // A BudgetError says that a run took longer than it may.
@@ -95,7 +95,8 @@ type runner struct {
 	breaker map[string]*shared.Breaker
 	plain   bool // without bundles, as one was bad
 
-	readOnly bool // leave the files of circuits as they are
+	readOnly bool // leave the files of circuits, and of first revisions, as they are
+	sorted   bool // the mirrors are, by time
 
 	dest *lock.Lock
 }
@@ -177,21 +178,28 @@ func (r *runner) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	storeDir, err := r.storeOf(info)
-	if err != nil {
-		return err
-	}
-	var node string
-	if storeDir != "" {
-		node, err = r.pooled(ctx, storeDir, info, revision)
-	} else {
-		node, err = r.own(ctx, info, revision)
+	expected := r.Root
+	node, err := r.checkout(ctx, info, revision)
+	if r.movedOn(err) && r.Replace && ctx.Err() == nil {
+		node, err = r.startOver(ctx, revision, expected)
 	}
 	if err != nil {
 		return err
 	}
 	r.report.Edit(func(res *report.Result) { res.Got = node })
 	return nil
+}
+
+// checkout makes the working copy with the store that it is to have.
+func (r *runner) checkout(ctx context.Context, info checkout.Info, revision source.Revision) (string, error) {
+	dir, err := r.storeOf(ctx, info, revision)
+	if err != nil {
+		return "", err
+	}
+	if dir != "" {
+		return r.pooled(ctx, dir, info, revision)
+	}
+	return r.own(ctx, info, revision)
 }
 
 // makeStore brings the revision into the shared store and looks at nothing else.
@@ -201,7 +209,10 @@ func (r *runner) makeStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dir := r.pooledStore()
+	dir, err := r.pooledStore(ctx, revision)
+	if err != nil {
+		return err
+	}
 	node, err := r.stored(ctx, dir, revision)
 	if err != nil {
 		return err
@@ -211,21 +222,15 @@ func (r *runner) makeStore(ctx context.Context) error {
 	return nil
 }
 
-// pooledStore returns the store of the primary's repository below ShareBase.
-func (r *runner) pooledStore() string { return filepath.Join(r.ShareBase, store.Name(r.Primary)) }
-
 // storeOf returns the shared store that the destination uses, or is to use, ""
 // if it has its own.
-func (r *runner) storeOf(info checkout.Info) (string, error) {
-	wanted := ""
-	if r.ShareBase != "" {
-		wanted = r.pooledStore()
-	}
-	if info.Kind != checkout.Repository || info.Store == wanted {
-		return wanted, nil
-	}
-	if wanted == "" {
+func (r *runner) storeOf(ctx context.Context, info checkout.Info, revision source.Revision) (string, error) {
+	if r.ShareBase == "" {
 		return info.Store, nil
+	}
+	wanted, err := r.pooledStore(ctx, revision)
+	if err != nil || info.Kind != checkout.Repository || info.Store == wanted {
+		return wanted, err
 	}
 	if r.Replace {
 		return wanted, nil

@@ -110,8 +110,9 @@ func (r *runner) fetch(ctx context.Context) (*store.Fetch, error) {
 	r.report.Phase("fetch")
 	r.look()
 	r.recall(ctx)
-	if r.Fastest {
+	if r.Fastest && !r.sorted {
 		r.sortByTime(ctx)
+		r.sorted = true
 	}
 	f := &store.Fetch{Hg: r.hg, Report: r.report, Remotes: r.remotes, Rounds: r.Rounds, Root: r.Root}
 	if !r.plain {

@@ -16,6 +16,7 @@ import (
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/checkout"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/failure"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/report"
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/source"
 )
 
 const long = `Make a clean working copy of a Mercurial repository, from mirrors, bundles and
@@ -32,8 +33,16 @@ The command line and the environment of Mozilla's hgtool are understood; --compa
 a name that begins with "hgtool", or one of hgtool's own flags turns on its
 manners: it discards what is in the way, repairs, and prints "Got revision".
 
+A store below --share-base is named by the repository's first revision, as in the
+pools of hg share and robustcheckout: repositories that began as one share it,
+and a pool that is there is gone on with, but not while robustcheckout runs on it.
+
 With --noupdate only the store below --share-base is made ready: 0 then means that
 it has the revision. DEST is not looked at.
+
+With --plan the servers are asked what they have, without counting for or against
+them; no file and no lock is touched. Working copies are whole: there are no sparse
+profiles. Times are in seconds or such as 500ms and 1m30s.
 
 Passwords belong into ~/.netrc. Those in URLs show nowhere but, for an instant,
 in the list of processes.`
@@ -99,7 +108,9 @@ func checkArgs(_ *cobra.Command, args []string) error {
 	case len(args) == 0:
 		return errors.New("URL is missing")
 	case len(args) > 2:
-		return fmt.Errorf("%q is one too many after URL and DEST", args[2])
+		err := fmt.Errorf("%q is one too many after URL and DEST", source.Redact(args[2]))
+		hideSecrets(args)
+		return err
 	default:
 		return nil
 	}

@@ -1,10 +1,15 @@
 package hgcmd_test
 
 import (
+	"context"
+	"crypto/tls"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -215,5 +220,134 @@ func TestHg_59_Mistyped(t *testing.T) {
 	}
 	if r := h.run("statsu").want(t, 2); !strings.Contains(r.stderr, `URL is "statsu", a path here`) {
 		t.Errorf("stderr %q", r.stderr)
+	}
+}
+
+// A number of seconds is a time, as hgtool and redo have it.
+func TestHg_63_Seconds(t *testing.T) {
+	t.Parallel()
+	h, src := newHome(t), small(t)
+	h.run("--budget", "60", "--lock-wait", "0.5", "--rev", src.tip, serve(t, src.dir).url, "d").want(t, 0)
+	for _, args := range [][]string{{"--budget", "0"}, {"--budget", "soon"}, {"--lock-wait", "-1"}} {
+		if r := h.run(append(args, "http://h.invalid", "e")...).want(t, 2); !strings.Contains(r.stderr, "must ") {
+			t.Errorf("%v: no rule in %q", args, r.stderr)
+		}
+	}
+}
+
+// Who leaves a comma in a list of URLs is told without the passwords.
+func TestHg_64_SecretInAnOperandTooMany(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	if r := h.run("http://h.invalid", "d", "https://bob:s3cr3t@h.invalid/x?s3cr3t").want(t, 2); strings.Contains(r.stderr, "s3cr3t") {
+		t.Errorf("the password shows: %s", r.stderr)
+	}
+}
+
+// A file that may not grow is no fault of the source, and no retry helps.
+func TestHg_65_FileTooLarge(t *testing.T) {
+	t.Parallel()
+	h, src := newHome(t), big(t)
+	url := serve(t, src.dir).url
+	for _, args := range [][]string{{}, {"--share-base", h.path("pool")}} {
+		args = append(args, "--rev", src.tip, url, "d")
+		cmd := exec.Command("sh", append([]string{"-c", `ulimit -f 100; exec "$@"`, "sh", binary, "hg"}, args...)...)
+		cmd.Dir, cmd.Env = h.path("."), h.env
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		r := finish(ctx, t, cmd, args).want(t, 74)
+		cancel()
+		if n := strings.Count(r.stderr, ": pulling "); n != 1 {
+			t.Errorf("%v: %d pulls", args, n)
+		}
+		left, _ := filepath.Glob(h.path("d*"))
+		if len(left) != 0 {
+			t.Errorf("%v: left %v", args, left)
+		}
+	}
+}
+
+// The disk is full, and so the holder of a lock can't write its name. The room is
+// given back all the same, and the next run begins.
+func TestHg_66_DiskOfThePoolFull(t *testing.T) {
+	t.Parallel()
+	h, src := newHome(t), big(t)
+	url := serve(t, src.dir).url
+	disk := h.path("disk")
+	os.Mkdir(disk, 0o755)
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=12m"); err != nil {
+		t.Fatalf("this test mounts a tmpfs, for which it must be root: %v", err)
+	}
+	defer syscall.Unmount(disk, 0)
+	args := []string{"--share-base", filepath.Join(disk, "base"), "--rev", src.tip, url, "d"}
+	h.run(args...).want(t, 74)
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(disk, &fs); err != nil || fs.Bavail*uint64(fs.Bsize) < 11<<20 {
+		t.Errorf("the disk is still full: %d blocks free, %v", fs.Bavail, err)
+	}
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT, "size=60m"); err != nil {
+		t.Fatal(err)
+	}
+	h.run(args...).want(t, 0)
+}
+
+// With --user-config hg finds what it would find by itself.
+func TestHg_67_UserConfig(t *testing.T) {
+	t.Parallel()
+	src := small(t)
+	bin := t.TempDir()
+	write(t, filepath.Join(bin, "wrapper"), sshWrapper)
+	os.Chmod(filepath.Join(bin, "wrapper"), 0o755)
+	rc := "[ui]\nssh = " + filepath.Join(bin, "wrapper") + "\n"
+	url := "ssh://good/" + src.dir
+
+	named := newHome(t, "HGRCPATH="+filepath.Join(bin, "named.rc"))
+	write(t, filepath.Join(bin, "named.rc"), rc)
+	named.run("--user-config", "--rev", src.tip, url, "d").want(t, 0)
+
+	xdg := newHome(t, "XDG_CONFIG_HOME="+filepath.Join(bin, "config"))
+	for i, v := range xdg.env {
+		if strings.HasPrefix(v, "HGRCPATH=") {
+			xdg.env[i] = "REDOUBT_TEST_UNUSED="
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(bin, "config", "hg"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(bin, "config", "hg", "hgrc"), rc)
+	xdg.run("--user-config", "--rev", src.tip, url, "d").want(t, 0)
+}
+
+// A server that will have no TLS with us has none with the next attempt either.
+func TestHg_68_RefusedTLS(t *testing.T) {
+	t.Parallel()
+	h, src := newHome(t), small(t)
+	plain := serve(t, src.dir).url
+	old := httptest.NewUnstartedServer(http.NotFoundHandler())
+	old.Config.ErrorLog = quiet
+	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
+	old.StartTLS()
+	t.Cleanup(old.Close)
+	for url, want := range map[string]string{
+		old.URL: "protocol version",
+		strings.Replace(plain, "http:", "https:", 1): "speaks no TLS",
+	} {
+		r := h.run("--rev", src.tip, url, "d").want(t, 69)
+		if n := strings.Count(r.stderr, ": attempt "); n != 1 || !strings.Contains(r.stderr, want) || !strings.Contains(r.stderr, "not to be retried") {
+			t.Errorf("%s: got %d attempts, want 1, and %q", url, n, want)
+		}
+	}
+}
+
+// An ssh server has no use for ~/.netrc.
+func TestHg_69_SSHKeyDenied(t *testing.T) {
+	t.Parallel()
+	bin := t.TempDir()
+	write(t, filepath.Join(bin, "ssh"), sshWrapper)
+	os.Chmod(filepath.Join(bin, "ssh"), 0o755)
+	h := newHome(t, "PATH="+bin+":"+os.Getenv("PATH"))
+	for _, flag := range []string{"--rev=" + strings.Repeat("ab", 20), "--branch=default"} {
+		if r := h.run(flag, "ssh://denied/x", "d").want(t, 2); strings.Contains(r.stderr, ".netrc") || !strings.Contains(r.stderr, "ssh key") {
+			t.Errorf("%s: stderr %q", flag, r.stderr)
+		}
 	}
 }

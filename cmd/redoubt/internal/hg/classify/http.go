@@ -9,11 +9,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/redoubt-go/redoubt/retry"
+	"github.com/redoubt-go/redoubt/timeout"
 )
 
 // Status judges an HTTP status that is not a success.
@@ -46,6 +48,12 @@ func Transport(err error) Verdict {
 // message is what err says, without what the report says anyway: that it was
 // tried several times.
 func message(err error) string {
+	if plainHTTP(err) && !strings.Contains(err.Error(), "malformed HTTP") {
+		return "the server speaks no TLS: is its URL one of http, or its port another?"
+	}
+	if limit, ok := errors.AsType[*timeout.Error](err); ok {
+		return limit.Error()
+	}
 	if network, ok := errors.AsType[*net.OpError](err); ok {
 		return network.Error()
 	}
@@ -59,11 +67,12 @@ func transport(err error) Reaction {
 	switch {
 	case untrusted(err):
 		return Security
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EFBIG),
+		errors.Is(err, os.ErrPermission):
 		return Environment
 	case proxyDown(err):
 		return Environment
-	case plainHTTP(err):
+	case plainHTTP(err), refusedTLS(err):
 		return Next
 	case transient(err):
 		return Retry
@@ -98,6 +107,23 @@ func plainHTTP(err error) bool {
 	return errors.As(err, &record) ||
 		strings.Contains(text, "server gave HTTP response to HTTPS client") ||
 		strings.Contains(text, "malformed HTTP")
+}
+
+// refusedTLS reports whether the server said in the handshake that it will have
+// none with us: no protocol or cipher in common, or no certificate of ours. What
+// else an alert tells may be the network's doing.
+func refusedTLS(err error) bool {
+	network, ok := errors.AsType[*net.OpError](err)
+	return ok && network.Op == "remote error" && slices.Contains(refusals, network.Err.Error())
+}
+
+// refusals are what crypto/tls calls the alerts of RFC 8446, section 6.2, that
+// another attempt gets too. Their type is not exported.
+var refusals = []string{
+	"tls: handshake failure", "tls: protocol version not supported", "tls: insufficient security level",
+	"tls: unrecognized name", "tls: access denied", "tls: certificate required", "tls: bad certificate",
+	"tls: unsupported certificate", "tls: revoked certificate", "tls: expired certificate",
+	"tls: unknown certificate", "tls: unknown certificate authority",
 }
 
 func transient(err error) bool {

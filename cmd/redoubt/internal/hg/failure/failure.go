@@ -96,7 +96,7 @@ func kind(ctx context.Context, err error) Kind {
 }
 
 // disk matches what is said of a disk, as opposed to the rest of a machine.
-var disk = regexp.MustCompile(`(?i)no space left|quota exceeded|read-only file system|permission denied|operation not permitted`)
+var disk = regexp.MustCompile(`(?i)no space left|quota exceeded|read-only file system|file too large|input/output error|permission denied|operation not permitted`)
 
 func ofReaction(v classify.Verdict) Kind {
 	switch v.Reaction {

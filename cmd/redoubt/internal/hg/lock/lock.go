@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -186,8 +187,10 @@ func write(path string, self Holder) error {
 		return err
 	}
 	err = os.WriteFile(path, append(text, '\n'), 0o666)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil // another user's file: the lock holds all the same
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return nil // another user's file, or no room: the lock holds all the same
+	default:
+		return err
 	}
-	return err
 }

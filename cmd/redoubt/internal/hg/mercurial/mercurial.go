@@ -148,12 +148,27 @@ func (h *Hg) environment(inherited []string) []string {
 	}
 	rc := h.rc()
 	if h.config.UserConfig {
-		home, _ := os.UserHomeDir()
-		rc = strings.Join([]string{"/etc/mercurial", filepath.Join(home, ".hgrc"), rc}, string(os.PathListSeparator))
+		rc = strings.Join(append(userConfig(), rc), string(os.PathListSeparator))
 	}
 	return append(env,
 		"HGPLAIN=+strictflags", "HGRCSKIPREPO=1", "HGRCPATH="+rc, "HGENCODING=UTF-8", "LC_ALL=C.UTF-8",
 		RunVariable+"="+h.config.Run)
+}
+
+// userConfig returns where the system's and the user's hgrc are. hg itself no
+// longer looks once it is told of another.
+func userConfig() []string {
+	if path, set := os.LookupEnv("HGRCPATH"); set {
+		return filepath.SplitList(path)
+	}
+	files := []string{"/etc/mercurial/hgrc", "/etc/mercurial/hgrc.d"}
+	if home, err := os.UserHomeDir(); err == nil {
+		files = append(files, filepath.Join(home, ".hgrc"))
+	}
+	if config, err := os.UserConfigDir(); err == nil {
+		files = append(files, filepath.Join(config, "hg", "hgrc"))
+	}
+	return files
 }
 
 // A Call is one run of hg.

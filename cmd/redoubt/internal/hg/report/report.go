@@ -194,11 +194,15 @@ func (r *Report) Attempted(a mirror.Attempt) {
 			Class: a.Verdict.Reaction, Message: a.Verdict.Message, Waited: a.Waited.Seconds(),
 		})
 	})
+	of := fmt.Sprintf("%d of %d", a.Ordinal, a.Of)
+	if !a.Verdict.Reaction.Again() {
+		of = fmt.Sprintf("%d, not to be retried", a.Ordinal)
+	}
 	after := ""
 	if a.Waited > 0 {
 		after = fmt.Sprintf(", after a wait of %v", a.Waited.Round(10*time.Millisecond))
 	}
-	r.line(fmt.Sprintf("%s: %s: attempt %d of %d%s: %s", a.Source, a.Command, a.Ordinal, a.Of, after, a.Verdict.Message))
+	r.line(fmt.Sprintf("%s: %s: attempt %s%s: %s", a.Source, a.Command, of, after, a.Verdict.Message))
 }
 
 // Exchanged takes note of a request that ended.

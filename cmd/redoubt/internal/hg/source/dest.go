@@ -33,14 +33,14 @@ func Dest(field, text string, others ...string) (string, error) {
 
 // precious returns the rule that forbids abs as a destination, "" if none.
 func precious(abs string) string {
-	resolved := resolve(abs)
+	resolved := Resolve(abs)
 	if abs == "/" || resolved == "/" {
 		return "must not be the root of the file system"
 	}
-	if home, err := os.UserHomeDir(); err == nil && home != "" && within(resolve(home), resolved) {
+	if home, err := os.UserHomeDir(); err == nil && home != "" && within(Resolve(home), resolved) {
 		return "must not be the home directory or above it"
 	}
-	if wd, err := os.Getwd(); err == nil && within(resolve(wd), resolved) && resolve(wd) != resolved {
+	if wd, err := os.Getwd(); err == nil && within(Resolve(wd), resolved) && Resolve(wd) != resolved {
 		return "must not be above the working directory"
 	}
 	if base := filepath.Base(abs); base == ".hg" {
@@ -49,8 +49,8 @@ func precious(abs string) string {
 	return ""
 }
 
-// resolve follows the links of the part of path that exists.
-func resolve(path string) string {
+// Resolve follows the links of the part of path that exists.
+func Resolve(path string) string {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		return target
 	}
@@ -58,7 +58,7 @@ func resolve(path string) string {
 	if dir == "" || dir == path {
 		return path
 	}
-	return filepath.Join(resolve(filepath.Clean(dir)), base)
+	return filepath.Join(Resolve(filepath.Clean(dir)), base)
 }
 
 // within reports whether path is dir or lies in it.

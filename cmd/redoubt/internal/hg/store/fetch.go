@@ -210,9 +210,9 @@ func (f *Fetch) Failure(revision source.Revision) error {
 	all := len(f.Remotes)
 	switch {
 	case counts["untrusted"] > 0:
-		return failure.New(failure.Security, "a source is not who it should be%s", text.String())
+		return failure.New(failure.Security, "a source is not who it should be%s%s", hint(text.String()), text.String())
 	case locked:
-		return failure.New(failure.Usage, "the primary wants a user and a password, which belong into ~/.netrc%s", text.String())
+		return failure.New(failure.Usage, "%s%s", Login(f.Remotes[len(f.Remotes)-1].Source), text.String())
 	case counts["stale"]+counts["empty"] > 0 && counts["stale"]+counts["empty"]+counts["unrelated"]+counts["foreign"] == all:
 		return failure.New(failure.NotFound, "no source has revision %s%s", revision, text.String())
 	case counts["open"] == all:
@@ -222,4 +222,21 @@ func (f *Fetch) Failure(revision source.Revision) error {
 	default:
 		return failure.New(failure.Unavailable, "no source could be used%s", text.String())
 	}
+}
+
+// Login says what a source wants that does not let us in.
+func Login(s source.Source) string {
+	if s.Kind == source.SSH {
+		return s.String() + " does not accept our ssh key"
+	}
+	return s.String() + " wants a user and a password, which belong into ~/.netrc"
+}
+
+// hint says what helps if it is only that a certificate's authority is not known
+// here.
+func hint(text string) string {
+	if !strings.Contains(text, "certificate") {
+		return ""
+	}
+	return "; an authority of your own belongs into the file that SSL_CERT_FILE names"
 }

@@ -11,9 +11,8 @@ import (
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/wire"
 )
 
-// Name returns the name of the shared store of a repository: readable, and
-// different for different URLs. It needs no network, as the hash of the root
-// would.
+// Name returns a name for what is known of the repository at a URL: readable,
+// and different for different URLs.
 func Name(primary source.Source) string {
 	sum := sha256.Sum256([]byte(primary.Endpoint() + "\x00" + primary.String()))
 	readable := strings.Map(func(r rune) rune {
