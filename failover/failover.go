@@ -260,6 +260,19 @@ func (f *Failover) Explain() explain.Facts {
 	return explain.Facts{Kind: explain.Failover, Name: f.config.Name, Endpoints: len(f.endpoints)}
 }
 
+// Guards returns the guards by endpoint, in order, for redoubt.Explain and package
+// ops. There are none without Config.Guard.
+func (f *Failover) Guards() []explain.Guard {
+	if f.Check() != nil || f.config.Guard == nil {
+		return nil
+	}
+	var guards []explain.Guard
+	for _, e := range f.endpoints {
+		guards = append(guards, explain.Guard{Endpoint: e.label, Layer: e.guard})
+	}
+	return guards
+}
+
 // Endpoint returns the name of the endpoint that ctx belongs to: as configured,
 // but without user, password and query if it is a URL. It returns "" outside of
 // any call of a [Failover]. It is the key for breakers and budgets per endpoint.
