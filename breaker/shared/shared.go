@@ -377,6 +377,14 @@ func (b *Breaker) State() breaker.State {
 	return u.after.state(u.at)
 }
 
+// Config returns the configuration, with the values that stand for zero fields.
+func (b *Breaker) Config() Config {
+	if b == nil {
+		return Config{}
+	}
+	return b.config
+}
+
 // Name returns the breaker's name.
 func (b *Breaker) Name() string { return b.Explain().Name }
 

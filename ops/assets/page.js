@@ -186,7 +186,7 @@
 			attribute(item, "data-forced", row.forced);
 			attribute(pill, "data-state", row.state);
 			text(state, { open: "✕ open", "half-open": "◐ half-open", closed: "✓ closed" }[row.state] || row.state);
-			text(detail, row.forced ? "forced" : row.shadow ? "shadow" : row.state === "open" && row.until ? "for " + span(Math.ceil((row.until - now()) / 100) * 100) : "");
+			text(detail, row.forced ? "forced" : row.shadow ? "shadow" : row.shared && row.state === "closed" ? "shared" : row.state === "open" && row.until ? "for " + span(Math.ceil((row.until - now()) / 100) * 100) : "");
 			text(name, row.name);
 			text(key, row.key);
 			attribute(more, "aria-label", "History of " + label(row));
@@ -469,7 +469,8 @@
 	function control(row) {
 		target = row.id;
 		text($("control-title"), label(row));
-		text($("control-state"), "It is " + words(row) + ".");
+		text($("control-state"), "It is " + words(row) + "." + (row.shared ? " Other processes share it: a reset is for all of them." : ""));
+		for (const button of $("control").querySelectorAll('button[type="button"]')) button.hidden = row.shared && button.value !== "reset";
 		text($("control-error"), "");
 		$("control").showModal();
 	}
