@@ -24,6 +24,20 @@ func (*lostError) Retryable() bool { return false }
 // ErrorType is the class of the error in telemetry.
 func (*lostError) ErrorType() string { return "cancelled" }
 
+// An unpreparedError says why a hedge could not be prepared as the first send was.
+// Nobody sees it: the hedge is not sent.
+type unpreparedError struct{ error }
+
+func (e *unpreparedError) Unwrap() error { return e.error }
+
+// reasonOf returns why a hedge that was granted could not begin.
+func reasonOf(err error) string {
+	if _, ok := errors.AsType[*unpreparedError](err); ok {
+		return reasonPrepare
+	}
+	return reasonBody
+}
+
 var (
 	errZeroHedger   = law.Misuse("hedge: Hedger is zero, must be made with New")
 	errNilContext   = law.Misuse("hedge: context is nil")
