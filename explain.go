@@ -41,7 +41,7 @@ import (
 //   - [KindLimit], of concurrency: MaxInFlight; Adaptive, if that moves; MaxWait
 //     for a turn; PerKey.
 //   - [KindHedge]: Hedges, the most attempts beside the first; Delay, zero if it
-//     is measured.
+//     is measured; PerKey.
 //   - [KindFailover]: Endpoints.
 type Facts = explain.Facts
 

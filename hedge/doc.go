@@ -53,8 +53,9 @@
 // rule they help below a third of the dependency's capacity.
 //
 // A Hedger has one distribution of latencies. Calls of several kinds, or to
-// several dependencies, want a Hedger each. With less than MinSamples calls in
-// 20 s a measured delay is never known, and nothing hedged.
+// several dependencies, want a Hedger each, which a [Group] makes by key, such as
+// the host. With less than MinSamples calls in 20 s a measured delay is never
+// known, and nothing hedged: of calls that are few, a Group makes fewer still.
 //
 // To cancel a request costs its connection in HTTP/1, and next to nothing in
 // HTTP/2. In HTTP/1 a hedge is therefore charged twice to MaxExtra.

@@ -40,6 +40,8 @@ func reasonOf(err error) string {
 
 var (
 	errZeroHedger   = law.Misuse("hedge: Hedger is zero, must be made with New")
+	errZeroGroup    = law.Misuse("hedge: Group is nil or zero, must be made with NewGroup")
+	errTwoHedgers   = law.Misuse("hedge: Transport: Hedger and Hedgers are both set, want at most one")
 	errNilContext   = law.Misuse("hedge: context is nil")
 	errNilFunc      = law.Misuse("hedge: function is nil")
 	errNoResponse   = errors.New("hedge: Base returned neither response nor error")

@@ -74,7 +74,7 @@ type Facts struct {
 	ProbeTimeout   time.Duration // Breaker
 	CallerDeadline time.Duration // Breaker: zero if callers' deadlines say nothing
 	Shadow         bool          // Breaker: refuses nothing
-	PerKey         bool          // Breaker, Limit: there is one for each key, such as a host
+	PerKey         bool          // Breaker, Limit, Hedge: there is one for each key, such as a host
 
 	MaxInFlight int           // Limit: the most calls at once
 	Adaptive    bool          // Limit: moves between bounds of its own
