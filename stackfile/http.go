@@ -134,7 +134,7 @@ func (b *failoverBlock) build(guard redoubt.Stack, o Options, budget *retry.Budg
 		config.Guard = func(string) failover.Layer { return guard }
 	}
 	if budget != nil {
-		config.Budget = budget
+		config.Budget, config.PaidElsewhere = budget, true // by the retry
 	}
 	if o.Failover != nil {
 		o.Failover(&config)

@@ -170,10 +170,10 @@ func TestParse(t *testing.T) {
 	if want := (hedge.Config{Name: "reads", Percentile: .9, MinSamples: 40, Hedges: 2, MaxExtra: .02, Burst: 4}); !reflect.DeepEqual(hedges, want) {
 		t.Errorf("hedge is %+v, want %+v", hedges, want)
 	}
-	if mirrors.Guard == nil || mirrors.Budget != failover.Budget(policy.Budget) {
+	if mirrors.Guard == nil || mirrors.Budget != failover.Budget(policy.Budget) || !mirrors.PaidElsewhere {
 		t.Error("the failover has no guard, or not the retry's budget")
 	}
-	mirrors.Guard, mirrors.Budget = nil, nil
+	mirrors.Guard, mirrors.Budget, mirrors.PaidElsewhere = nil, nil, false
 	if want := (failover.Config{
 		Name: "mirrors", Endpoints: []string{"https://a.test", "https://b.test/base"}, MinTime: 300 * time.Millisecond, FailOpen: true,
 	}); !reflect.DeepEqual(mirrors, want) {
@@ -199,9 +199,9 @@ func TestParse_LeavesNothingOut(t *testing.T) {
 		"Transport.Base": true, "Transport.Layer": true, "Transport.TracerProvider": true, "Transport.MeterProvider": true,
 		"Transport.Propagator": true, "Transport.SpansByBase": true,
 		"Policy.Logger": true, "Config.Logger": true,
-		"Config.Fixed":   true,                        // instead of most others
-		"Config.Delay":   true,                        // instead of Percentile
-		"Config.Breaker": true, "Config.Budget": true, // that of the stack
+		"Config.Fixed":   true,                                                      // instead of most others
+		"Config.Delay":   true,                                                      // instead of Percentile
+		"Config.Breaker": true, "Config.Budget": true, "Config.PaidElsewhere": true, // that of the stack
 		"Transport.Failover": true, "Transport.Failure": true,
 		"Transport.once": true, "Transport.routes": true, "Transport.err": true,
 	}
