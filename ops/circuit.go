@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redoubt-go/redoubt/breaker"
@@ -25,6 +26,10 @@ var (
 	errAction = errors.New("the action must be force_open, force_closed or reset")
 	errShared = errors.New("a breaker that processes share can only be reset")
 )
+
+// unknownClass is what OpenTelemetry calls an error that has no class, which is
+// nothing to tell people.
+const unknownClass = "_OTHER"
 
 // A local breaker is one of this process.
 type local struct{ *breaker.Breaker }
@@ -119,8 +124,11 @@ func (b common) history() []breaker.Transition {
 	if latest.FailedProbes > 0 {
 		opened.From = breaker.HalfOpen
 	}
-	if latest.Last != nil {
-		opened.Err = latest.Last
+	if last := latest.Last; last != nil {
+		opened.Err = last
+		if last.Class == unknownClass {
+			opened.Err = fmt.Errorf("seen by process %d on %s", last.PID, last.Host)
+		}
 	}
 	return []breaker.Transition{opened}
 }
