@@ -174,12 +174,12 @@ http:
 			t.Errorf("Reload() = %+v, %v", changes, err)
 		}
 		get(t, l, "http://a.test/x")
-		want := "a b a b b b"
+		want := "ababbb"
 		var got []string
 		for _, url := range n.asked {
 			got = append(got, map[string]string{"http://a.test/x": "a", "http://b.test/base/x": "b"}[url])
 		}
-		if strings.Join(got, " ") != want {
+		if strings.Join(got, "") != want {
 			t.Errorf("asked %q, want %s", n.asked, want)
 		}
 	})

@@ -206,8 +206,14 @@ func TestParse_LeavesNothingOut(t *testing.T) {
 		"Transport.once": true, "Transport.routes": true, "Transport.err": true,
 	}
 	for _, v := range []any{
-		retry.Policy{}, retry.BudgetConfig{}, breaker.Config{}, limit.Config{}, redoubt.Transport{},
-		hedge.Config{}, failover.Config{}, failover.Transport{},
+		retry.Policy{},
+		retry.BudgetConfig{},
+		breaker.Config{},
+		limit.Config{},
+		redoubt.Transport{},
+		hedge.Config{},
+		failover.Config{},
+		failover.Transport{},
 	} {
 		typ := reflect.TypeOf(v)
 		for field := range typ.Fields() {
