@@ -132,6 +132,9 @@ func TestHost(t *testing.T) {
 			Base: trip(func(r *http.Request) (*http.Response, error) { return answer(r, 200, ""), nil }),
 			Layer: redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
 				got = redoubt.Host(ctx)
+				if both := redoubt.HostAndMethod(ctx); both != "GET "+got {
+					t.Errorf("%s: %q, want GET and %q", given, both, got)
+				}
 				return call(ctx)
 			}),
 		}
@@ -143,7 +146,7 @@ func TestHost(t *testing.T) {
 			t.Errorf("%s: %q, want %q", given, got, want)
 		}
 	}
-	if got := redoubt.Host(t.Context()); got != "" {
+	if got := redoubt.Host(t.Context()) + redoubt.HostAndMethod(t.Context()); got != "" {
 		t.Errorf("outside: %q", got)
 	}
 }

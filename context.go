@@ -1,9 +1,10 @@
 package redoubt
 
 import (
+	"cmp"
 	"context"
+	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"sync"
 	"time"
 
@@ -15,19 +16,29 @@ import (
 type hostContext struct {
 	context.Context
 
-	url  *url.URL
+	req  *http.Request
 	once sync.Once
 	host string
 }
 
-type hostKey struct{}
+type (
+	hostKey   struct{}
+	methodKey struct{}
+)
 
 func (c *hostContext) Value(key any) any {
-	if key == (hostKey{}) {
-		c.once.Do(func() { c.host = origin(c.url) })
-		return c.host
+	switch key {
+	case hostKey{}:
+		return c.origin()
+	case methodKey{}:
+		return cmp.Or(c.req.Method, http.MethodGet)
 	}
 	return c.Context.Value(key)
+}
+
+func (c *hostContext) origin() string {
+	c.once.Do(func() { c.host = origin(c.req.URL) })
+	return c.host
 }
 
 // A graft is what the context of a sending derives from: it has the life of the

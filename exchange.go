@@ -43,7 +43,7 @@ type exchange struct {
 
 func newExchange(ctx context.Context, t *Transport, req *http.Request) *exchange {
 	x := &exchange{t: t, req: req, ctx: ctx, overrides: overridesOf(ctx)}
-	x.root.Context, x.root.url = ctx, req.URL //nolint:fatcontext // It is nested once.
+	x.root.Context, x.root.req = ctx, req //nolint:fatcontext // It is nested once.
 	x.idempotent = idempotent(req, x.overrides)
 	return x
 }

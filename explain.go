@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/redoubt-go/redoubt/internal/explain"
@@ -40,7 +41,7 @@ import (
 //   - [KindLimit], of concurrency: MaxInFlight; Adaptive, if that moves; MaxWait
 //     for a turn; PerKey.
 //   - [KindHedge]: Hedges, the most attempts beside the first; Delay, zero if it
-//     is measured.
+//     is measured; PerKey.
 //   - [KindFailover]: Endpoints.
 type Facts = explain.Facts
 
@@ -70,6 +71,7 @@ const Unbounded = explain.Unbounded
 // A layer takes part by a method Check() error, which reports what is wrong with
 // the layer alone, by a method Explain() [Facts], and, if it is made of layers,
 // by a method Layers() [Stack]. One that has none of them is shown as opaque.
+// What guards the endpoints of a failover is shown, and judged, for each by itself.
 func Explain(layer Layer) Report {
 	var e explanation
 	e.visit(layer, "layer")
@@ -96,17 +98,31 @@ func (t *Transport) Explain() Report {
 type explanation struct {
 	layers   []described
 	findings []Finding
-	bases    int // seen so far
+	bases    int      // seen so far
+	branch   []branch // of what is visited
+}
+
+// A branch is the way to one endpoint of a failover: what guards it is on the way
+// to no other.
+type branch struct{ failover, endpoint int } // which layer, and which of its guards
+
+// on reports whether a layer on one branch has one on the other around or inside
+// of it.
+func on(a, b []branch) bool {
+	n := min(len(a), len(b))
+	return slices.Equal(a[:n], b[:n])
 }
 
 // A described is a layer that told its facts.
 type described struct {
 	Facts
 
-	at    int // in Report.Layers
-	where string
-	typ   string
-	layer any // itself, to know it again
+	at     int // in Report.Layers
+	where  string
+	typ    string
+	layer  any // itself, to know it again
+	branch []branch
+	guards int // of endpoints
 
 	wrong  bool // by itself, so that its place is not judged
 	opaque bool
@@ -156,9 +172,20 @@ func (e *explanation) visit(layer Layer, where string) {
 	e.add(d)
 }
 
+// add adds a layer, and the guards in it.
 func (e *explanation) add(d described) {
-	d.at = len(e.layers)
+	d.at, d.branch = len(e.layers), e.branch
+	var guards []explain.Guard
+	if l, ok := d.layer.(explain.Guarder); ok && !d.wrong {
+		guards = l.Guards()
+	}
+	d.guards = len(guards)
 	e.layers = append(e.layers, d)
+	for i, g := range guards {
+		e.branch = append(slices.Clip(d.branch), branch{d.at, i})
+		e.visit(g.Layer, fmt.Sprintf("%s.Guard(%s)", d.where, g.Endpoint))
+	}
+	e.branch = d.branch
 }
 
 // transport adds t, its layers and the transports further in.
@@ -292,6 +319,7 @@ func (e *explanation) calls() []described {
 func (e *explanation) around(d described) (outside, inside []described) {
 	for _, other := range e.calls() {
 		switch {
+		case !on(other.branch, d.branch):
 		case other.at < d.at:
 			outside = append(outside, other)
 		case other.at > d.at:

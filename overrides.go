@@ -79,6 +79,17 @@ func Host(ctx context.Context) string {
 	return host
 }
 
+// HostAndMethod returns what [Host] does, and before it the request's method, such
+// as "GET https://example.com:443". It is the key for breakers and budgets that
+// keep what reads apart from what writes.
+func HostAndMethod(ctx context.Context) string {
+	method, _ := ctx.Value(methodKey{}).(string)
+	if method == "" {
+		return ""
+	}
+	return method + " " + Host(ctx)
+}
+
 // origin returns the scheme, host and port of u in one spelling.
 func origin(u *url.URL) string {
 	if u == nil {

@@ -22,10 +22,7 @@ func (d described) numbers() string {
 	case KindLimit:
 		return d.limitNumbers()
 	case KindHedge:
-		if d.Delay == 0 {
-			return count(d.Hedges, "hedge") + " after a measured delay"
-		}
-		return fmt.Sprintf("%s after %v", count(d.Hedges, "hedge"), d.Delay)
+		return d.hedgeNumbers()
 	case KindFailover:
 		return count(d.Endpoints, "endpoint")
 	}
@@ -84,6 +81,17 @@ func (d described) limitNumbers() string {
 		text += fmt.Sprintf("; waits up to %v for a turn", d.MaxWait)
 	} else {
 		text += "; no waiting"
+	}
+	if d.PerKey {
+		text += "; one for each key"
+	}
+	return text
+}
+
+func (d described) hedgeNumbers() string {
+	text := count(d.Hedges, "hedge") + " after a measured delay"
+	if d.Delay > 0 {
+		text = fmt.Sprintf("%s after %v", count(d.Hedges, "hedge"), d.Delay)
 	}
 	if d.PerKey {
 		text += "; one for each key"

@@ -35,6 +35,9 @@ func (s *sending) request() (*http.Request, error) {
 	}
 	out.Close = out.Close || x.fresh && !roundtrip.Upgrades(out)
 	s.progress.expects = expectsContinue(out) || x.t.Prepare != nil
+	if x.t.Prepare != nil {
+		s.unprepared, s.prepared = out.WithContext(s.ctx), out
+	}
 	return out, s.prepare(out)
 }
 
@@ -152,11 +155,14 @@ func (s *sending) prepare(out *http.Request) (err error) {
 	}()
 	out.Body = look
 	err = s.x.t.Prepare(out)
-	if out.Body == io.ReadCloser(look) {
+	switch {
+	case out.Body == io.ReadCloser(look):
 		out.Body = body
 		keep = err == nil
-	} else if err != nil {
+	case err != nil:
 		roundtrip.CloseBody(out)
+	default:
+		s.replaced = true
 	}
 	return err
 }

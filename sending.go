@@ -28,6 +28,10 @@ type sending struct {
 	header   header
 	span     *telemetry.Send
 
+	unprepared *http.Request // what Prepare got, if there is one
+	prepared   *http.Request // what it made of that
+	replaced   bool          // with another body
+
 	handed bool // to Base
 	free   bool // from the layers' context
 	resp   *http.Response

@@ -139,6 +139,8 @@ type Transport struct {
 	// otherwise. A redirect that http.Client follows comes as a request of
 	// its own, perhaps to another host: look at the URL before adding what
 	// is secret.
+	// A hedge, of package hedge, is an attempt too; it is prepared while the
+	// first send is under way, and not sent after an error.
 	Prepare func(*http.Request) error
 
 	// TracerProvider makes the tracer. Nil means the global one.

@@ -23,11 +23,45 @@ type bound struct {
 
 // worst returns what a call comes to inside of layers, outermost first.
 func worst(layers []described, w waits) bound {
-	b := bound{time: Unbounded, attempts: 1}
+	return worstAround(bound{time: Unbounded, attempts: 1}, layers, false, w)
+}
+
+// worstAround returns what layers make of a call that comes to b inside of them.
+// repeated says whether they are inside a retry.
+func worstAround(b bound, layers []described, repeated bool, w waits) bound {
 	for i, d := range slices.Backward(layers) {
-		b = d.bound(b, has(layers[:i], ofKind(KindRetry)), w)
+		again := repeated || has(layers[:i], func(o described) bool { return o.Kind == KindRetry && on(o.branch, d.branch) })
+		switch {
+		case has(layers[:i], d.guarded): // it is a part of that failover
+		case d.guards > 0:
+			b = d.endpoints(b, layers[i+1:], again, w)
+		default:
+			b = d.bound(b, again, w)
+		}
 	}
 	return b
+}
+
+// guarded reports whether d is in a guard of f.
+func (d described) guarded(f described) bool {
+	return slices.ContainsFunc(d.branch, func(b branch) bool { return b.failover == f.at })
+}
+
+// endpoints returns what a failover makes of a call that comes to b at each of
+// its endpoints, whose guards are among inside: it may ask one after the other.
+func (d described) endpoints(b bound, inside []described, repeated bool, w waits) bound {
+	var all bound
+	for i := range d.guards {
+		var guard []described
+		for _, o := range inside {
+			if slices.Contains(o.branch, branch{d.at, i}) {
+				guard = append(guard, o)
+			}
+		}
+		one := worstAround(b, guard, repeated, w)
+		all.time, all.attempts = sumOf(all.time, one.time), added(all.attempts, one.attempts)
+	}
+	return all
 }
 
 // bound returns what d makes of a call that comes to b inside of it. repeated
@@ -109,6 +143,13 @@ func timesOf(d time.Duration, n int) time.Duration {
 		return math.MaxInt64
 	}
 	return d * time.Duration(n)
+}
+
+func added(a, b int) int {
+	if a > math.MaxInt-b {
+		return math.MaxInt
+	}
+	return a + b
 }
 
 func product(a, b int) int {

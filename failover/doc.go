@@ -9,7 +9,8 @@
 //		Guard: func(endpoint string) failover.Layer {
 //			return breaker.New(breaker.Config{Name: endpoint})
 //		},
-//		Budget: budget, // of the retries, if there are any
+//		Budget: budget, // that of the retries, if there are any,
+//		PaidElsewhere: true, // which then pay into it
 //	})
 //
 // [Do] makes a call of any result type, a [Transport] sends HTTP requests:
@@ -86,6 +87,18 @@
 //		Base:        &redoubt.Transport{Layer: redoubt.Stack{breakers, timeout.Limit(2 * time.Second)}},
 //		SpansByBase: true,
 //	}
+//
+// # Telemetry
+//
+// A Failover, or a Transport, that is the edge of a call records it with
+// OpenTelemetry's global providers. To have it recorded elsewhere, make something
+// else the edge that has providers: for functions a redoubt.Telemetry before it,
+//
+//	stack := redoubt.Stack{redoubt.Telemetry{TracerProvider: tracers, MeterProvider: meters}, mirrors}
+//
+// and for HTTP a redoubt.Transport with a TracerProvider and a MeterProvider of
+// which the Transport is the Base, and SpansByBase, as above. Then the calls, and
+// the spans of each endpoint asked, go to those providers.
 //
 // # Pitfalls
 //

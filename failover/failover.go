@@ -44,9 +44,14 @@ type Config struct {
 
 	// Budget grants what is asked of an endpoint after another was asked in
 	// vain. It is not asked for the first endpoint that is really asked. Nil
-	// grants everything. Whoever shares the budget pays in for the same
-	// success, so a retry.Policy with it around makes that two deposits.
+	// grants everything.
 	Budget Budget
+
+	// PaidElsewhere says that somebody else pays into Budget for each success,
+	// such as a retry.Policy around or inside of the Failover that has the
+	// same one. Without it the success would be paid for twice, and the two
+	// repeat calls in twice the share that the budget's Ratio says.
+	PaidElsewhere bool
 
 	// TryNext reports whether another endpoint is to be asked after one
 	// answered with this error. It overrules what the error says. Nil means
@@ -258,6 +263,19 @@ func (f *Failover) Explain() explain.Facts {
 		return explain.Facts{Kind: explain.Failover}
 	}
 	return explain.Facts{Kind: explain.Failover, Name: f.config.Name, Endpoints: len(f.endpoints)}
+}
+
+// Guards returns the guards by endpoint, in order, for redoubt.Explain and package
+// ops. There are none without Config.Guard.
+func (f *Failover) Guards() []explain.Guard {
+	if f.Check() != nil || f.config.Guard == nil {
+		return nil
+	}
+	var guards []explain.Guard
+	for _, e := range f.endpoints {
+		guards = append(guards, explain.Guard{Endpoint: e.label, Layer: e.guard})
+	}
+	return guards
 }
 
 // Endpoint returns the name of the endpoint that ctx belongs to: as configured,

@@ -163,7 +163,7 @@ func (e *Error) rejection() string {
 func (p *pass) withdraw() bool { return p.f.config.Budget == nil || p.f.config.Budget.Withdraw() }
 
 func (p *pass) deposit() {
-	if p.f.config.Budget != nil {
+	if p.f.config.Budget != nil && !p.f.config.PaidElsewhere {
 		p.f.config.Budget.Deposit()
 	}
 }

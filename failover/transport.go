@@ -107,6 +107,14 @@ func (t *Transport) Explain() explain.Facts {
 	return t.Failover.Explain()
 }
 
+// Guards returns the guards by endpoint, see [Failover.Guards].
+func (t *Transport) Guards() []explain.Guard {
+	if t == nil {
+		return nil
+	}
+	return t.Failover.Guards()
+}
+
 // Unwrap returns what sends the requests.
 func (t *Transport) Unwrap() http.RoundTripper { return t.base() }
 

@@ -19,6 +19,7 @@ const (
 	reasonBreaker     = "breaker"
 	reasonRule        = "rule"
 	reasonBody        = "body"
+	reasonPrepare     = "prepare"
 	reasonShare       = "max_extra"
 	reasonRetryBudget = "retry_budget"
 )

@@ -53,15 +53,17 @@
 // rule they help below a third of the dependency's capacity.
 //
 // A Hedger has one distribution of latencies. Calls of several kinds, or to
-// several dependencies, want a Hedger each. With less than MinSamples calls in
-// 20 s a measured delay is never known, and nothing hedged.
+// several dependencies, want a Hedger each, which a [Group] makes by key, such as
+// the host. With less than MinSamples calls in 20 s a measured delay is never
+// known, and nothing hedged: of calls that are few, a Group makes fewer still.
 //
 // To cancel a request costs its connection in HTTP/1, and next to nothing in
 // HTTP/2. In HTTP/1 a hedge is therefore charged twice to MaxExtra.
 //
 // Both sends of a request have the same header, but for what redoubt.Transport
-// itself writes. What must differ, such as a signature with a nonce, belongs into
-// a RoundTripper below [Transport].
+// itself writes and what its Prepare does: that is called for a hedge as for every
+// send, while the first is under way, and finds what it found there. What else must
+// differ belongs into a RoundTripper below [Transport].
 //
 // Sources: J. Dean and L. A. Barroso, "The Tail at Scale" (CACM 56(2), 2013); A.
 // Vulimiri et al., "Low Latency via Redundancy" (CoNEXT 2013) for the load below

@@ -252,9 +252,11 @@ func (r *race[T]) hedge(delay time.Duration) bool {
 	default:
 		why = reasonBody
 	}
-	if why == "" && r.start() != nil {
-		r.h.share.pay(price)
-		why = reasonBody
+	if why == "" {
+		if err := r.start(); err != nil {
+			r.h.share.pay(price)
+			why = reasonOf(err)
+		}
 	}
 	if why != "" {
 		event.Result, event.Reason = telemetry.HedgeWithheld, why

@@ -35,7 +35,9 @@ func (s *httpSender) prepare(ctx context.Context, n int) (func() (*http.Response
 	out := s.req.Clone(ctx)
 	out.Body = body
 	if n > 0 {
-		out = s.hedge(out, n)
+		if out, err = s.hedge(out, n); err != nil {
+			return nil, err
+		}
 	}
 	return func() (*http.Response, error) {
 		resp, err := s.transport.base().RoundTrip(out)
@@ -65,19 +67,18 @@ func (s *httpSender) body(n int) (io.ReadCloser, error) {
 	return body, err
 }
 
-// hedge tells the redoubt.Transport further out, if there is one, about hedge n.
-func (s *httpSender) hedge(out *http.Request, n int) *http.Request {
-	s.hedges = append(s.hedges, nil)
-	sending := roundtrip.SendingOf(out.Context())
-	if sending == nil {
-		return out
+// hedge tells the redoubt.Transport further out, if there is one, about hedge n,
+// and has it prepare that.
+func (s *httpSender) hedge(out *http.Request, n int) (*http.Request, error) {
+	var hedge roundtrip.Hedge
+	if sending := roundtrip.SendingOf(out.Context()); sending != nil {
+		var err error
+		if out, hedge, err = sending.Hedge(out, n); err != nil {
+			return nil, &unpreparedError{err}
+		}
 	}
-	if out.Header == nil {
-		out.Header = make(http.Header)
-	}
-	ctx, hedge := sending.Hedge(out.Context(), n, out.Header)
-	s.hedges[n-1] = hedge
-	return out.WithContext(ctx)
+	s.hedges = append(s.hedges[:n-1], hedge)
+	return out, nil
 }
 
 func (s *httpSender) repeatable() bool { return !s.used }

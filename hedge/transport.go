@@ -24,8 +24,13 @@ type Transport struct {
 	// Base sends the requests. Nil means http.DefaultTransport.
 	Base http.RoundTripper
 
-	// Hedger says when a hedge is sent. Nil means never.
+	// Hedger says when a hedge is sent. Nil means never, or as Hedgers says.
 	Hedger *Hedger
+
+	// Hedgers has a Hedger for each key of the request's context, such as
+	// redoubt.Host if this Transport is the Base of a redoubt.Transport. It
+	// must be nil if Hedger is given.
+	Hedgers *Group
 
 	// Hedgeable, if not nil, decides in place of the method and the body
 	// whether a request may be sent twice at the same time.
@@ -44,22 +49,34 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		roundtrip.CloseBody(req)
 		return nil, err
 	}
-	if t.Hedger == nil || !t.hedgeable(req) {
+	hedger := t.hedger(req)
+	if hedger == nil {
 		return t.base().RoundTrip(req)
 	}
 	s := &httpSender{transport: t, req: req}
 	defer s.close()
-	resp, release, err := do(req.Context(), t.Hedger, s)
+	resp, release, err := do(req.Context(), hedger, s)
 	if err != nil {
 		release(nil)
 		return resp, err
 	}
 	if resp.ProtoMajor < 2 {
-		t.Hedger.share.charge(s.wasted)
+		hedger.share.charge(s.wasted)
 	}
 	resp.Request = req
 	hold(resp, release)
 	return resp, nil
+}
+
+// hedger returns what hedges req, or nil if nothing does.
+func (t *Transport) hedger(req *http.Request) *Hedger {
+	switch {
+	case t.Hedger == nil && t.Hedgers == nil, !t.hedgeable(req):
+		return nil
+	case t.Hedgers != nil:
+		return t.Hedgers.For(req.Context())
+	}
+	return t.Hedger
 }
 
 // CloseIdleConnections closes those of Base, if Base can.
@@ -69,21 +86,28 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// Check reports what makes no sense in the Hedger's configuration.
+// Check reports what makes no sense in the configuration of Hedger or Hedgers.
 func (t *Transport) Check() error {
 	switch {
 	case t == nil:
 		return errNilTransport
-	case t.Hedger == nil:
-		return nil
+	case t.Hedger != nil && t.Hedgers != nil:
+		return errTwoHedgers
+	case t.Hedger != nil:
+		return t.Hedger.Check()
+	case t.Hedgers != nil:
+		return t.Hedgers.Check()
 	}
-	return t.Hedger.Check()
+	return nil
 }
 
 // Explain tells redoubt.Check what t does.
 func (t *Transport) Explain() explain.Facts {
-	if t == nil {
+	switch {
+	case t == nil:
 		return explain.Facts{Kind: explain.Hedge}
+	case t.Hedgers != nil:
+		return t.Hedgers.Explain()
 	}
 	return t.Hedger.Explain()
 }

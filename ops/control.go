@@ -9,10 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/redoubt-go/redoubt/breaker"
 )
 
 // maxCommand bounds the body of a request, in bytes.
@@ -111,27 +110,27 @@ func decode(body io.Reader) (Command, *denial) {
 }
 
 func (v *View) carryOut(w http.ResponseWriter, r *http.Request, c Command) *denial {
-	act, ok := map[string]func(*breaker.Breaker){
-		ForceOpen:   (*breaker.Breaker).ForceOpen,
-		ForceClosed: (*breaker.Breaker).ForceClosed,
-		Reset:       (*breaker.Breaker).Reset,
-	}[c.Action]
-	if !ok {
-		return &denial{status: http.StatusBadRequest, told: "the action must be force_open, force_closed or reset"}
+	if !slices.Contains([]string{ForceOpen, ForceClosed, Reset}, c.Action) {
+		return &denial{status: http.StatusBadRequest, told: errAction.Error()}
 	}
 	b, ok := byID(v.sources.breakers, c.ID)
 	if !ok {
 		return &denial{status: http.StatusNotFound, told: "there is no such breaker, or no longer"}
 	}
 	_, key, _ := strings.Cut(c.ID, "/")
-	before := b.Status()
-	act(b)
+	before := b.row(time.Now())
+	switch err := b.act(r.Context(), c.Action); {
+	case errors.Is(err, errShared):
+		return &denial{status: http.StatusBadRequest, told: err.Error()}
+	case err != nil:
+		return &denial{http.StatusBadGateway, "the store that has the circuit can't be used", err}
+	}
 	after := read(c.ID, key, b, time.Now())
 	v.log(r, "ops: command carried out",
 		slog.String("action", c.Action),
 		slog.String("breaker", after.row.Name),
 		slog.String("key", key),
-		slog.Group("before", slog.String("state", before.State.String()), slog.Bool("forced", before.Forced)),
+		slog.Group("before", slog.String("state", before.State), slog.Bool("forced", before.Forced)),
 		slog.Group("after", slog.String("state", after.row.State), slog.Bool("forced", after.row.Forced)))
 	v.nudge()
 	after.row.Transitions = v.transitionsOf(b)

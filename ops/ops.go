@@ -32,12 +32,14 @@ type Config struct {
 	// empty.
 	Name string
 
-	// Clients are shown with all that is in the layers of their Transport,
-	// which must be a [*redoubt.Transport].
+	// Clients are shown with all that is in the layers of their Transport, a
+	// [*redoubt.Transport], and further in by Base: the guards of a
+	// failover's endpoints, too. The Transport of package failover or hedge
+	// may also be the outermost.
 	Clients []*http.Client
 
-	// Layers are shown with all that is in them: the layers of stacks and
-	// the budgets of retry policies. What is inside of a layer that is not
+	// Layers are shown with all that is in them: the layers of stacks, the
+	// guards of a failover's endpoints and the budgets of retry policies. What is inside of a layer that is not
 	// Redoubt's can't be seen; name it here by itself.
 	Layers []redoubt.Layer
 

@@ -29,12 +29,12 @@ func TestCheck(t *testing.T) {
 		{
 			"client without",
 			Config{Clients: []*http.Client{redoubt.NewClient("a"), {}}},
-			"ops: Clients[1]: Transport is <nil>, must be a *redoubt.Transport",
+			"ops: Clients[1].Transport is <nil>, must be a *redoubt.Transport, or have one further in",
 		},
 		{
 			"client of others",
 			Config{Clients: []*http.Client{{Transport: http.DefaultTransport}}},
-			"ops: Clients[0]: Transport is *http.Transport, must be a *redoubt.Transport",
+			"ops: Clients[0].Transport is *http.Transport, must be a *redoubt.Transport, or have one further in",
 		},
 		{"client without layers", Config{Clients: []*http.Client{{Transport: &redoubt.Transport{}}}}, ""},
 		{"nil layer", Config{Layers: []redoubt.Layer{redoubt.Stack{retry.Policy{}, nil}}}, "ops: Layers[0][1] is nil"},

@@ -45,14 +45,14 @@ type sample struct {
 // A reading is a breaker and how it stood.
 type reading struct {
 	row     Circuit // without transitions
-	breaker *breaker.Breaker
+	breaker circuit
 }
 
 // take looks at everything once.
 func (s *sources) take(now time.Time) *sample {
 	taken := &sample{at: now}
 	for _, source := range s.breakers {
-		source.each(func(id, key string, b *breaker.Breaker) {
+		source.each(func(id, key string, b circuit) {
 			r := read(id, key, b, now)
 			taken.counts.count(r.row)
 			taken.circuits = append(taken.circuits, r)
@@ -97,32 +97,13 @@ func (t *CircuitTable) count(c Circuit) {
 	}
 }
 
-func read(id, key string, b *breaker.Breaker, now time.Time) reading {
-	status, config := b.Status(), b.Config()
-	row := Circuit{
-		ID:         id,
-		Name:       config.Name,
-		Key:        key,
-		State:      status.State.String(),
-		Forced:     status.Forced,
-		Shadow:     config.Shadow,
-		Generation: status.Generation,
-		Since:      status.Since,
-		Until:      status.Until,
-		Trouble:    trouble(status, config, now),
-		Counts:     countsOf(status.Counts),
-		Rule: Rule{
-			MinCalls:        config.MinCalls,
-			FailureRatio:    config.FailureRatio,
-			SlowRatio:       config.SlowRatio,
-			SlowCallSeconds: config.SlowCall.Seconds(),
-			Consecutive:     config.Consecutive,
-		},
+func read(id, key string, c circuit, now time.Time) reading {
+	row := c.row(now)
+	row.ID = id
+	if key != "" {
+		row.Key = key
 	}
-	if config.FailureRatio > 0 || config.SlowRatio > 0 {
-		row.Rule.WindowSeconds = config.Window.Seconds()
-	}
-	return reading{row, b}
+	return reading{row, c}
 }
 
 func trouble(s breaker.Status, c breaker.Config, now time.Time) int {
@@ -251,8 +232,8 @@ func (v *View) snapshot(s *sample, search string, writable bool) (Snapshot, []re
 }
 
 // transitionsOf asks the user's errors for their text, so it runs without a lock.
-func (v *View) transitionsOf(b *breaker.Breaker) []Transition {
-	history := b.History()
+func (v *View) transitionsOf(c circuit) []Transition {
+	history := c.history()
 	out := make([]Transition, 0, len(history))
 	for _, t := range history {
 		out = append(out, Transition{

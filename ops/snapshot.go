@@ -82,6 +82,7 @@ type Circuit struct {
 	State      string    `json:"state"`  // closed, open or half-open
 	Forced     bool      `json:"forced"` // by ForceOpen or ForceClosed
 	Shadow     bool      `json:"shadow"` // refuses nothing
+	Common     bool      `json:"shared"` // with other processes, by package shared; as this one last saw it
 	Generation uint64    `json:"generation"`
 	Since      time.Time `json:"since,omitzero"` // when the state began, unless when it was made
 	Until      time.Time `json:"until,omitzero"` // when it will be half-open

@@ -9,6 +9,8 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/breaker/shared"
+	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/law"
 	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
@@ -17,7 +19,7 @@ import (
 // sources are where what is shown comes from. They are found once and do not
 // change; what a group has in it does.
 type sources struct {
-	breakers []source[*breaker.Breaker]
+	breakers []source[circuit]
 	budgets  []source[*retry.Budget]
 	limits   []source[*limit.Limiter]
 
@@ -102,13 +104,38 @@ func (s *sources) client(c *http.Client, where string) {
 		s.misuse("%s is nil", where)
 		return
 	}
-	t, ok := c.Transport.(*redoubt.Transport)
-	if !ok || t == nil {
-		s.misuse("%s: Transport is %T, must be a *redoubt.Transport", where, c.Transport)
-		return
-	}
-	if t.Layer != nil {
-		s.layer(t.Layer, where+".Transport.Layer")
+	s.transport(c.Transport, where+".Transport")
+}
+
+// maxBases is no limit for anything but a ring.
+const maxBases = 16
+
+// transport looks into a chain of RoundTrippers, as far as they tell what is
+// further in. The first one must, or there is nothing to see.
+func (s *sources) transport(t http.RoundTripper, where string) {
+	for n := range maxBases {
+		if guarder, ok := t.(explain.Guarder); ok {
+			s.guards(guarder, where)
+		}
+		switch r := t.(type) {
+		case *redoubt.Transport:
+			if r == nil {
+				s.misuse("%s is nil", where)
+				return
+			}
+			if r.Layer != nil {
+				s.layer(r.Layer, where+".Layer")
+			}
+			t = r.Base
+		case interface{ Unwrap() http.RoundTripper }:
+			t = r.Unwrap()
+		default:
+			if n == 0 {
+				s.misuse("%s is %T, must be a *redoubt.Transport, or have one further in", where, t)
+			}
+			return
+		}
+		where += ".Base"
 	}
 }
 
@@ -129,11 +156,15 @@ func (s *sources) layer(layer redoubt.Layer, where string) {
 		}
 	case *breaker.Breaker:
 		if l.Check() == nil && s.first(l) {
-			s.breakers = append(s.breakers, source[*breaker.Breaker]{id: id("b", len(s.breakers)), one: l})
+			s.breaker(source[circuit]{one: local{l}})
 		}
 	case *breaker.Group:
 		if l.Check() == nil && s.first(l) {
-			s.breakers = append(s.breakers, source[*breaker.Breaker]{id: id("b", len(s.breakers)), all: l.Breakers})
+			s.breaker(source[circuit]{all: func() map[string]circuit { return circuits(l) }})
+		}
+	case *shared.Breaker:
+		if l.Check() == nil && s.first(l) {
+			s.breaker(source[circuit]{one: common{l}})
 		}
 	case *limit.Limiter:
 		if l.Check() == nil && s.first(l) {
@@ -143,7 +174,29 @@ func (s *sources) layer(layer redoubt.Layer, where string) {
 		if l.Check() == nil && s.first(l) {
 			s.limits = append(s.limits, source[*limit.Limiter]{id: id("l", len(s.limits)), all: l.Limiters})
 		}
+	case explain.Guarder:
+		s.guards(l, where)
 	}
+}
+
+// guards looks into what guards the endpoints of a failover.
+func (s *sources) guards(of explain.Guarder, where string) {
+	for _, g := range of.Guards() {
+		s.layer(g.Layer, fmt.Sprintf("%s.Guard(%s)", where, g.Endpoint))
+	}
+}
+
+func (s *sources) breaker(b source[circuit]) {
+	b.id = id("b", len(s.breakers))
+	s.breakers = append(s.breakers, b)
+}
+
+func circuits(g *breaker.Group) map[string]circuit {
+	all := map[string]circuit{}
+	for key, b := range g.Breakers() {
+		all[key] = local{b}
+	}
+	return all
 }
 
 func (s *sources) budget(b *retry.Budget) {

@@ -44,13 +44,16 @@
 //
 // Nothing runs in the background unless the program has [Live.Watch] do so.
 //
+// For HTTP a file also says, below http, which other servers to fail over to and
+// when to hedge. Neither is a layer; for functions use packages failover and hedge.
+//
 // Functions can't be in a file: those that decide what is a failure, hooks and
 // loggers are set by [Options].
 //
 // # Strictness
 //
 // A typing mistake in a file like this is noticed in the next outage, or never. So
-// whatever is not understood is refused, with file, line, field, value and rule:
+// whatever is not understood is refused, with file, line, column, field, value and rule:
 // unknown fields, fields given twice, numbers without a unit, values out of range.
 // Zero is refused where Go takes it for the default: leave the field out. Anchors,
 // aliases and tags are refused, and so is a file beyond [MaxSize] or with two
@@ -63,8 +66,10 @@
 // budget full. Changing the numbers of a breaker in an outage sends the full load
 // to a dependency that is down, until it opens again.
 //
-// Breakers, budgets and limits are known by kind and name. To rename one is to begin anew.
+// Breakers, budgets, limits and hedges are known by kind and name. To rename one is
+// to begin anew.
 //
-// "per: host" goes by [redoubt.Host], so it is for HTTP: calls of functions have
-// no host and share one.
+// "per: host" goes by [redoubt.Host] and "per: host_and_method" by
+// [redoubt.HostAndMethod], so they are for HTTP: calls of functions have no host
+// and share one.
 package stackfile

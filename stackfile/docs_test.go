@@ -24,6 +24,7 @@ func TestDocs(t *testing.T) {
 	for _, probe := range []string{
 		"stack: []\nx: 1", "stack: []\nhttp: {x: 1}", "stack: [{retry: {x: 1}}]", "stack: [{retry: {backoff: {x: 1}}}]",
 		"stack: [{retry: {backoff: {kind: constant, wait: 1s, x: 1}}}]", "stack: [{retry: {budget: {x: 1}}}]", "stack: [{breaker: {x: 1}}]", "stack: [{limit: {x: 1}}]",
+		"stack: []\nhttp: {hedge: {x: 1}}", "stack: []\nhttp: {failover: {name: m, endpoints: [http://a], x: 1}}",
 	} {
 		_, err := Parse("x", []byte(probe))
 		e, ok := errors.AsType[*Error](err)

@@ -7,11 +7,12 @@ import (
 
 // An Error says what is wrong with a file, and where.
 type Error struct {
-	File  string // as given
-	Line  int    // from 1; 0 if it is the file as a whole
-	Field string // such as "stack[2].breaker.window"; may be empty
-	Value string // as it stands there; may be empty
-	Rule  string // what the value must be
+	File   string // as given
+	Line   int    // from 1; 0 if it is the file as a whole
+	Column int    // from 1; 0 if it is the line, or not known
+	Field  string // such as "stack[2].breaker.window"; may be empty
+	Value  string // as it stands there; may be empty
+	Rule   string // what the value must be
 
 	// Err is what a layer's own Check or redoubt.Check found, or why the
 	// file could not be read. Then Value and Rule are empty.
@@ -23,6 +24,9 @@ func (e *Error) Error() string {
 	where := e.File
 	if e.Line > 0 {
 		where = fmt.Sprintf("%s:%d", e.File, e.Line)
+	}
+	if e.Column > 0 {
+		where = fmt.Sprintf("%s:%d", where, e.Column)
 	}
 	switch {
 	case e.Err != nil && e.Field != "":

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"time"
@@ -49,8 +52,8 @@ stack:
 `))
 	fmt.Println(err)
 	// Output:
-	// stackfile: billing.yaml:3: stack[0].timeout is 10, must be a duration such as 1.5s, above 0 and at most 24h
-	// stackfile: billing.yaml:5: stack[1].retry.max_attempt is unknown, must be one of max_attempts, backoff, budget, max_retry_after, await_refusals, nested
+	// stackfile: billing.yaml:3:14: stack[0].timeout is 10, must be a duration such as 1.5s, above 0 and at most 24h
+	// stackfile: billing.yaml:5:7: stack[1].retry.max_attempt is unknown, must be one of max_attempts, backoff, budget, max_retry_after, await_refusals, nested
 }
 
 // The order of layers is judged as well.
@@ -67,6 +70,44 @@ stack:
 	fmt.Println(file.Check())
 	// Output:
 	// stackfile: billing.yaml:5: redoubt: timeout.Limit(1s) inside of timeout.Limit(1s) can never expire first
+}
+
+// For HTTP a file also says where else to ask, and when to ask once more.
+func ExampleFile_Transport() {
+	down := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer down.Close()
+	mirror := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "the mirror's ", r.URL.Path)
+	}))
+	defer mirror.Close()
+
+	file, err := stackfile.Parse("packages.yaml", fmt.Appendf(nil, `
+stack:
+  - timeout: 10s
+  - retry: {max_attempts: 2, budget: {name: packages}}
+http:
+  failover:
+    name: packages
+    endpoints: [%s, %s]
+    guard: # of each endpoint
+      - breaker: {name: packages, consecutive: 5}
+      - timeout: 2s
+  hedge: {percentile: 0.96}
+`, down.URL, mirror.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := &http.Client{Transport: file.Transport(stackfile.Options{})}
+	resp, err := client.Get(down.URL + "/list")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	fmt.Println(string(body), err)
+	// Output: the mirror's /list <nil>
 }
 
 // A reload takes up what has changed; a breaker whose own block has not goes on

@@ -11,6 +11,8 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/failover"
+	"github.com/redoubt-go/redoubt/hedge"
 	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 )
@@ -30,9 +32,19 @@ type Options struct {
 	// Logger, or to keep its budget at hand.
 	Retry func(*retry.Policy)
 
+	// Hedge, if not nil, is called with the configuration of the hedger
+	// before that is made, to set Withhold.
+	Hedge func(*hedge.Config)
+
+	// Failover, if not nil, is called with the configuration of each
+	// failover, to set TryNext.
+	Failover func(*failover.Config)
+
 	// Transport, if not nil, is called with each Transport, to set Base,
 	// Failure, Prepare or the providers of telemetry. On a reload it is
 	// called again: let it set the same Base, which holds the connections.
+	// Afterwards the file's failover and hedge are put in front of Base, and
+	// go by the same Failure.
 	Transport func(*redoubt.Transport)
 }
 
@@ -43,14 +55,13 @@ type File struct {
 	name     string
 	nameLine int
 	layers   []layer
-	http     *redoubt.Transport // without Layer; nil if the file has no http
-	httpLine int
+	http     *httpBlock // nil if the file has none
 }
 
 // A layer is an item of a file's stack.
 type layer struct {
-	line  int
-	block block
+	line, column int
+	block        block
 }
 
 // ReadFile reads and parses the file at path.
@@ -117,7 +128,7 @@ func (p *parser) read(n *yaml.Node) *File {
 	}
 	t.list("stack", func(n *yaml.Node, where string) { f.layers = append(f.layers, p.layer(n, where)) })
 	if n := t.get("http"); n != nil {
-		f.http, f.httpLine = p.http(n), n.Line
+		f.http = p.http(n)
 	}
 	t.end()
 	p.unique(f)
@@ -126,7 +137,7 @@ func (p *parser) read(n *yaml.Node) *File {
 
 // layer reads an item of the stack: a mapping of one name to a block.
 func (p *parser) layer(n *yaml.Node, where string) layer {
-	l := layer{line: n.Line}
+	l := layer{line: n.Line, column: n.Column}
 	if n.Kind != yaml.MappingNode || len(n.Content) != 2 {
 		p.bad(n, where, shape(n), "a mapping of one of "+strings.Join(blockNames(), ", ")+" to what it is like")
 		return l
@@ -134,7 +145,11 @@ func (p *parser) layer(n *yaml.Node, where string) layer {
 	name := n.Content[0].Value
 	read := readerOf(name)
 	if read == nil {
-		p.bad(n.Content[0], where+"."+field(name), "unknown", "one of "+strings.Join(blockNames(), ", "))
+		rule := "one of " + strings.Join(blockNames(), ", ")
+		if name == "hedge" || name == "failover" {
+			rule += "; " + name + " belongs below http"
+		}
+		p.bad(n.Content[0], where+"."+field(name), "unknown", rule)
 		return l
 	}
 	before := len(p.errs)
@@ -144,7 +159,7 @@ func (p *parser) layer(n *yaml.Node, where string) layer {
 	}
 	if c, ok := l.block.build(newMemory(), Options{}).(interface{ Check() error }); ok {
 		if err := c.Check(); err != nil {
-			p.errs = append(p.errs, &Error{File: p.file, Line: n.Line, Field: where + "." + name, Err: err})
+			p.errs = append(p.errs, &Error{File: p.file, Line: n.Line, Column: n.Column, Field: where + "." + name, Err: err})
 		}
 	}
 	return l
@@ -157,54 +172,26 @@ func (p *parser) unique(f *File) {
 		return
 	}
 	seen := map[part]int{}
-	for i, l := range f.layers {
-		m := newMemory()
-		l.block.build(m, Options{})
-		for at := range m.now {
-			if first, ok := seen[at]; ok {
-				p.errs = append(p.errs, &Error{
-					File: p.file, Line: l.line, Field: fmt.Sprintf("stack[%d]", i),
-					Err: fmt.Errorf("there is a %v in line %d already, give each a name of its own", at, first),
-				})
-				continue
+	list := func(where string, layers []layer) {
+		for i, l := range layers {
+			m := newMemory()
+			l.block.build(m, Options{})
+			for at := range m.now {
+				if first, ok := seen[at]; ok {
+					p.errs = append(p.errs, &Error{
+						File: p.file, Line: l.line, Column: l.column, Field: fmt.Sprintf("%s[%d]", where, i),
+						Err: fmt.Errorf("there is a %v in line %d already, give each a name of its own", at, first),
+					})
+					continue
+				}
+				seen[at] = l.line
 			}
-			seen[at] = l.line
 		}
 	}
-}
-
-func (p *parser) http(n *yaml.Node) *redoubt.Transport {
-	t := p.table(n, "http")
-	tr := &redoubt.Transport{}
-	t.duration("header_timeout", &tr.HeaderTimeout)
-	t.durationOrNone("stall_timeout", &tr.StallTimeout, redoubt.NoStallTimeout)
-	integerOrNone(t, "max_drain", &tr.MaxDrain, 1, 1<<40, redoubt.NoDrain)
-	integer(t, "max_request_buffer", &tr.MaxRequestBuffer, 1, 1<<40)
-	integer(t, "max_response_buffer", &tr.MaxResponseBuffer, 1, 1<<40)
-	t.list("retry_rejected", func(n *yaml.Node, where string) {
-		status, ok := decodeInteger(400, 599)(n)
-		if !ok {
-			p.bad(n, where, shape(n), "a status from 400 to 599")
-		}
-		tr.RetryRejected = append(tr.RetryRejected, status)
-	})
-	t.flag("retry_conflict", &tr.RetryConflict)
-	t.list("retry_after_millis", func(n *yaml.Node, where string) {
-		name, ok := decodeText(n)
-		if !ok {
-			p.bad(n, where, shape(n), "the name of a header")
-		}
-		tr.RetryAfterMillis = append(tr.RetryAfterMillis, name)
-	})
-	t.text("deadline_header", &tr.DeadlineHeader)
-	t.text("attempt_header", &tr.AttemptHeader)
-	t.end()
-	if len(p.errs) == 0 {
-		if err := tr.Check(); err != nil {
-			p.errs = append(p.errs, &Error{File: p.file, Line: n.Line, Field: "http", Err: err})
-		}
+	list("stack", f.layers)
+	if f.http != nil && f.http.failover != nil {
+		list("http.failover.guard", f.http.failover.guard)
 	}
-	return tr
 }
 
 // Name returns the name of the calls, or "" if the file gives none.
@@ -219,7 +206,10 @@ func (f *File) Stack(options Options) redoubt.Stack {
 // Transport returns a new Transport around a new stack, as the file's http part
 // describes it; without one its fields are zero.
 func (f *File) Transport(options Options) *redoubt.Transport {
-	return f.around(f.Stack(options), options)
+	m := newMemory()
+	t := f.around(f.build(m, options), m, options)
+	m.use()
+	return t
 }
 
 func (f *File) build(m *memory, options Options) redoubt.Stack {
@@ -233,14 +223,17 @@ func (f *File) build(m *memory, options Options) redoubt.Stack {
 	return stack
 }
 
-func (f *File) around(stack redoubt.Stack, options Options) *redoubt.Transport {
+func (f *File) around(stack redoubt.Stack, m *memory, options Options) *redoubt.Transport {
 	t := &redoubt.Transport{}
 	if f.http != nil {
-		*t = *f.http
+		*t = f.http.transport
 	}
 	t.Name, t.Layer = f.name, stack
 	if options.Transport != nil {
 		options.Transport(t)
+	}
+	if f.http != nil {
+		f.http.base(t, stack, m, options)
 	}
 	return t
 }
@@ -267,9 +260,15 @@ func (f *File) Explain() redoubt.Report {
 // Check returns the mistakes that Explain finds, each as an [*Error], or nil.
 func (f *File) Check() error {
 	var errs []error
+	seen := map[string]bool{} // the guards of all endpoints have the same
 	for _, finding := range f.Explain().Findings {
-		if finding.Severity == redoubt.Mistake {
-			errs = append(errs, &Error{File: f.path, Line: lineOf(finding.Where), Err: finding.Err})
+		if finding.Severity != redoubt.Mistake {
+			continue
+		}
+		err := &Error{File: f.path, Line: lineOf(finding.Where), Err: finding.Err}
+		if !seen[err.Error()] {
+			seen[err.Error()] = true
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
@@ -277,18 +276,42 @@ func (f *File) Check() error {
 
 // where returns file and line of what the report of a built stack names.
 func (f *File) where(place string) string {
-	line := f.httpLine
+	return fmt.Sprintf("%s:%d", f.path, f.line(place))
+}
+
+func (f *File) line(place string) int {
 	var i int
 	if n, _ := fmt.Sscanf(place, "stack[%d]", &i); n == 1 {
 		if f.name != "" {
 			i--
 		}
-		line = f.nameLine
 		if i >= 0 && i < len(f.layers) {
-			line = f.layers[i].line
+			return f.layers[i].line
+		}
+		return f.nameLine
+	}
+	if f.http == nil {
+		return 0
+	}
+	return f.http.lineOf(place)
+}
+
+// lineOf returns the line of what is further in than the layers.
+func (b *httpBlock) lineOf(place string) int {
+	further, ok := strings.CutPrefix(place, "Transport.Base")
+	if ok && b.failover != nil {
+		var i int
+		if n, _ := fmt.Sscanf(place[strings.LastIndexByte(place, ')')+1:], "[%d]", &i); n == 1 && i < len(b.failover.guard) {
+			return b.failover.guard[i].line
+		}
+		if further, ok = strings.CutPrefix(further, ".Base"); !ok {
+			return b.failover.line
 		}
 	}
-	return fmt.Sprintf("%s:%d", f.path, line)
+	if ok && b.hedge != nil && further == "" {
+		return b.hedge.line
+	}
+	return b.line
 }
 
 // lineOf returns the line that where ends with.

@@ -15,6 +15,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(`{"stack": [{"timeout": "1s"}]}`)
 	f.Add("stack: [{breaker: {name: b, window: 1ns, failure_ratio: 1e-300}}]")
 	f.Add("stack: [{retry: {max_attempts: 1000, backoff: {kind: constant, wait: 24h}, budget: {}}}]")
+	f.Add("stack: [{breaker: {name: b, per: host_and_method}}]\nhttp: {hedge: {per: host, delay: 1ms, hedges: 10}}")
+	f.Add("stack: []\nhttp: {failover: {name: m, endpoints: [http://a, http://b], guard: [{breaker: {name: b}}, {retry: {budget: {}}}]}, hedge: {per: endpoint}}")
 	f.Add("a: &a [*a]")
 	f.Add("stack: !!binary x\n--- \n{")
 	f.Fuzz(func(t *testing.T, text string) {

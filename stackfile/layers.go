@@ -1,6 +1,7 @@
 package stackfile
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/failover"
 	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
@@ -161,10 +163,10 @@ func (b *backoffBlock) maker() func() backoff.BackOff {
 	return retry.Constant(b.wait)
 }
 
-// A budgetBlock describes a budget, or one for each host.
+// A budgetBlock describes a budget, or one for each key.
 type budgetBlock struct {
-	config  retry.BudgetConfig
-	perHost bool
+	config retry.BudgetConfig
+	per    string
 }
 
 func readBudget(p *parser, n *yaml.Node, where string) *budgetBlock {
@@ -175,21 +177,48 @@ func readBudget(p *parser, n *yaml.Node, where string) *budgetBlock {
 	t.ratio("ratio", &b.config.Ratio)
 	t.number("burst", &b.config.Burst, 1, 1e9)
 	t.numberOrNone("min_per_second", &b.config.MinPerSecond, 1e-6, 1e6, retry.NoFloor)
-	t.perHost(&b.perHost)
+	t.per(&b.per)
 	return &b
 }
 
-// perHost reads whether there is one for each host.
-func (t *table) perHost(into *bool) {
-	var per string
-	t.choice("per", &per, "host")
-	*into = per == "host"
+// The keys by which there may be one for each, and the word for none of them.
+const (
+	perHost          = "host"
+	perHostAndMethod = "host_and_method"
+	perEndpoint      = "endpoint"
+	perNone          = "none"
+)
+
+// per reads for what there is one each; "" is one for all. What guards endpoints
+// is one for each of them.
+func (t *table) per(into *string) {
+	if t.p.guard {
+		*into = perEndpoint
+		t.choice("per", into, perEndpoint)
+		return
+	}
+	t.choice("per", into, perHost, perHostAndMethod, perNone)
+	if *into == perNone {
+		*into = ""
+	}
+}
+
+// keyOf returns the key of a call.
+func keyOf(per string) func(context.Context) string {
+	switch per {
+	case perEndpoint:
+		return failover.Endpoint
+	case perHostAndMethod:
+		return redoubt.HostAndMethod
+	default:
+		return redoubt.Host
+	}
 }
 
 func (b *budgetBlock) attach(policy *retry.Policy, m *memory) {
-	if b.perHost {
+	if b.per != "" {
 		policy.Budgets = remember(m, part{"budget", b.config.Name}, *b, func() *retry.BudgetGroup {
-			return retry.NewBudgetGroup(retry.BudgetGroupConfig{Budget: b.config, Key: redoubt.Host})
+			return retry.NewBudgetGroup(retry.BudgetGroupConfig{Budget: b.config, Key: keyOf(b.per)})
 		})
 		return
 	}
@@ -198,10 +227,10 @@ func (b *budgetBlock) attach(policy *retry.Policy, m *memory) {
 	})
 }
 
-// A breakerBlock describes a breaker, or one for each host.
+// A breakerBlock describes a breaker, or one for each key.
 type breakerBlock struct {
-	config  breaker.Config
-	perHost bool
+	config breaker.Config
+	per    string
 }
 
 const maxCalls = 1 << 30
@@ -212,7 +241,7 @@ func readBreaker(p *parser, n *yaml.Node, where string) block {
 	var b breakerBlock
 	c := &b.config
 	t.text("name", &c.Name)
-	t.perHost(&b.perHost)
+	t.per(&b.per)
 	t.duration("window", &c.Window)
 	integer(t, "buckets", &c.Buckets, 1, 60)
 	integer(t, "min_calls", &c.MinCalls, 1, maxCalls)
@@ -240,18 +269,18 @@ func (b breakerBlock) build(m *memory, o Options) redoubt.Layer {
 		o.Breaker(&config)
 	}
 	at := part{"breaker", b.config.Name}
-	if b.perHost {
+	if b.per != "" {
 		return remember(m, at, b, func() *breaker.Group {
-			return breaker.NewGroup(breaker.GroupConfig{Breaker: config, Key: redoubt.Host})
+			return breaker.NewGroup(breaker.GroupConfig{Breaker: config, Key: keyOf(b.per)})
 		})
 	}
 	return remember(m, at, b, func() *breaker.Breaker { return breaker.New(config) })
 }
 
-// A limitBlock describes a limit on concurrent calls, or one for each host.
+// A limitBlock describes a limit on concurrent calls, or one for each key.
 type limitBlock struct {
-	config  limit.Config
-	perHost bool
+	config limit.Config
+	per    string
 }
 
 func readLimit(p *parser, n *yaml.Node, where string) block {
@@ -260,7 +289,7 @@ func readLimit(p *parser, n *yaml.Node, where string) block {
 	var b limitBlock
 	c := &b.config
 	t.text("name", &c.Name)
-	t.perHost(&b.perHost)
+	t.per(&b.per)
 	integer(t, "fixed", &c.Fixed, 1, maxCalls)
 	algorithms := []limit.Algorithm{limit.AIMD, limit.Gradient2}
 	read(t, "algorithm", &c.Algorithm, "aimd or gradient2", func(n *yaml.Node) (limit.Algorithm, bool) {
@@ -286,9 +315,9 @@ func (b limitBlock) build(m *memory, o Options) redoubt.Layer {
 		o.Limit(&config)
 	}
 	at := part{"limit", b.config.Name}
-	if b.perHost {
+	if b.per != "" {
 		return remember(m, at, b, func() *limit.Group {
-			return limit.NewGroup(limit.GroupConfig{Limiter: config, Key: redoubt.Host})
+			return limit.NewGroup(limit.GroupConfig{Limiter: config, Key: keyOf(b.per)})
 		})
 	}
 	return remember(m, at, b, func() *limit.Limiter { return limit.New(config) })

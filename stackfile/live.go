@@ -45,7 +45,7 @@ func Open(path string, options Options) (*Live, error) {
 // the stack on which they began. If the file can't be used, nothing changes and
 // the error says why.
 //
-// Breakers, budgets and limits go on with what they know if their own block says
+// Breakers, budgets, limits and hedges go on with what they know if their own block says
 // what it said before, whatever else has changed: they are known by kind and
 // name. Order, comments and the way in which a value is written do not matter. A
 // block that has changed gets a fresh one: a breaker is closed again, a budget
@@ -75,11 +75,13 @@ func (l *Live) use(text []byte) (Changes, error) {
 	if before := l.current.Load(); before != nil {
 		m.before = before.parts
 	}
-	r := &running{text: text, file: file, stack: file.build(m, l.options), parts: m.now}
-	r.transport = file.around(r.stack, l.options)
+	r := &running{text: text, file: file, stack: file.build(m, l.options)}
+	r.transport = file.around(r.stack, m, l.options)
 	if err := r.transport.Check(); err != nil { // what the options made of it
 		return Changes{}, &Error{File: l.path, Err: err}
 	}
+	r.parts = m.now
+	m.use()
 	l.current.Store(r)
 	return m.changes(), nil
 }

@@ -153,7 +153,7 @@ func TestLive_ReloadsAgain(t *testing.T) {
 	_, br := parts(t, live)
 	for _, step := range []struct{ text, want string }{
 		{usual + "  - retry: {}\n", "stackfile: PATH:8: redoubt: retry.Policy inside of another makes only one attempt; remove one of them or set Nested"},
-		{"stack: [{timeout: 1}]", "stackfile: PATH:1: stack[0].timeout is 1, must be a duration such as 1.5s, above 0 and at most 24h"},
+		{"stack: [{timeout: 1}]", "stackfile: PATH:1:19: stack[0].timeout is 1, must be a duration such as 1.5s, above 0 and at most 24h"},
 		{"{", "stackfile: PATH:1: is not YAML: did not find expected node content"},
 		{"", "stackfile: PATH: is empty, must describe a stack"},
 		{usual + "# changed\n", "<nil>"},

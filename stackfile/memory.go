@@ -19,15 +19,28 @@ type kept struct{ block, thing any }
 type memory struct {
 	before map[part]kept
 	now    map[part]kept
+
+	ready []func() // what is to be done once the parts are in use
+}
+
+// use has parts that were there before know those that are there now.
+func (m *memory) use() {
+	for _, f := range m.ready {
+		f()
+	}
 }
 
 // newMemory returns a memory with nothing before.
 func newMemory() *memory { return &memory{now: map[part]kept{}} }
 
-// remember returns the part that was there before, if its block is the same, or
-// else a new one.
+// remember returns the part that is there, or was before, if its block is the
+// same, or else a new one.
 func remember[T any](m *memory, at part, block any, create func() T) T {
-	if old, ok := m.before[at]; ok && reflect.DeepEqual(old.block, block) {
+	for _, known := range []map[part]kept{m.now, m.before} {
+		old, ok := known[at]
+		if !ok || !reflect.DeepEqual(old.block, block) {
+			continue
+		}
 		if thing, ok := old.thing.(T); ok {
 			m.now[at] = old
 			return thing
@@ -38,8 +51,8 @@ func remember[T any](m *memory, at part, block any, create func() T) T {
 	return thing
 }
 
-// Changes are what a reload did to what has a memory: breakers, budgets and
-// limits, each named such as "breaker billing". A change of anything else, such
+// Changes are what a reload did to what has a memory: breakers, budgets, limits
+// and hedges, each named such as "breaker billing". A change of anything else, such
 // as a timeout, leaves them as they are.
 type Changes struct {
 	Kept  []string // with what they know, since their block is the same

@@ -20,8 +20,9 @@ const MaxSize = 1 << 20
 
 // A parser collects what is wrong with a file.
 type parser struct {
-	file string
-	errs []error
+	file  string
+	errs  []error
+	guard bool // what is read guards the endpoints of a failover
 }
 
 // document returns the only document of a text.
@@ -89,7 +90,7 @@ func (p *parser) plain(n *yaml.Node) {
 }
 
 func (p *parser) bad(n *yaml.Node, field, value, rule string) {
-	p.errs = append(p.errs, &Error{File: p.file, Line: n.Line, Field: field, Value: value, Rule: rule})
+	p.errs = append(p.errs, &Error{File: p.file, Line: n.Line, Column: n.Column, Field: field, Value: value, Rule: rule})
 }
 
 // A table reads the fields of a mapping, each by its name. Those that are not

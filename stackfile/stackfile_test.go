@@ -8,12 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/failover"
+	"github.com/redoubt-go/redoubt/hedge"
 	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
@@ -73,6 +76,21 @@ http:
   retry_after_millis: [X-Ms-Retry-After-Ms]
   deadline_header: X-Deadline
   attempt_header: Retry-Attempt
+  failover:
+    name: mirrors
+    endpoints: [https://a.test, https://b.test/base]
+    from: https://api.test
+    guard:
+      - breaker: {name: mirrors, consecutive: 5}
+    min_time: 300ms
+    fail_open: true
+  hedge:
+    name: reads
+    percentile: 0.9
+    min_samples: 40
+    hedges: 2
+    max_extra: 0.02
+    burst: 4
 `
 
 func parse(t *testing.T, text string) *File {
@@ -92,10 +110,18 @@ func TestParse(t *testing.T) {
 	var config breaker.Config
 	var slots limit.Config
 	var transport redoubt.Transport
+	var hedges hedge.Config
+	var mirrors failover.Config
 	tr := f.Transport(Options{
-		Retry:     func(p *retry.Policy) { policy = *p },
-		Breaker:   func(c *breaker.Config) { config = *c },
+		Retry: func(p *retry.Policy) { policy = *p },
+		Breaker: func(c *breaker.Config) {
+			if c.Name == "billing" {
+				config = *c
+			}
+		},
 		Limit:     func(c *limit.Config) { slots = *c },
+		Hedge:     func(c *hedge.Config) { hedges = *c },
+		Failover:  func(c *failover.Config) { mirrors = *c },
 		Transport: func(t *redoubt.Transport) { transport = *t },
 	})
 	stack, ok := tr.Layer.(redoubt.Stack)
@@ -137,6 +163,23 @@ func TestParse(t *testing.T) {
 		t.Errorf("stack[3] is %T", stack[3])
 	}
 
+	if hedges.Breaker == nil || hedges.Budgets == nil {
+		t.Error("the hedge heeds no breaker and no budget")
+	}
+	hedges.Breaker, hedges.Budgets = nil, nil
+	if want := (hedge.Config{Name: "reads", Percentile: .9, MinSamples: 40, Hedges: 2, MaxExtra: .02, Burst: 4}); !reflect.DeepEqual(hedges, want) {
+		t.Errorf("hedge is %+v, want %+v", hedges, want)
+	}
+	if mirrors.Guard == nil || mirrors.Budget != failover.Budget(policy.Budget) || !mirrors.PaidElsewhere {
+		t.Error("the failover has no guard, or not the retry's budget")
+	}
+	mirrors.Guard, mirrors.Budget, mirrors.PaidElsewhere = nil, nil, false
+	if want := (failover.Config{
+		Name: "mirrors", Endpoints: []string{"https://a.test", "https://b.test/base"}, MinTime: 300 * time.Millisecond, FailOpen: true,
+	}); !reflect.DeepEqual(mirrors, want) {
+		t.Errorf("failover is %+v, want %+v", mirrors, want)
+	}
+
 	transport.Layer = nil
 	if want := (redoubt.Transport{
 		Name: "invoices", HeaderTimeout: 900 * time.Millisecond, StallTimeout: redoubt.NoStallTimeout,
@@ -156,9 +199,22 @@ func TestParse_LeavesNothingOut(t *testing.T) {
 		"Transport.Base": true, "Transport.Layer": true, "Transport.TracerProvider": true, "Transport.MeterProvider": true,
 		"Transport.Propagator": true, "Transport.SpansByBase": true,
 		"Policy.Logger": true, "Config.Logger": true,
-		"Config.Fixed": true, // instead of most others
+		"Config.Fixed":   true,                                                      // instead of most others
+		"Config.Delay":   true,                                                      // instead of Percentile
+		"Config.Breaker": true, "Config.Budget": true, "Config.PaidElsewhere": true, // that of the stack
+		"Transport.Failover": true, "Transport.Failure": true,
+		"Transport.once": true, "Transport.routes": true, "Transport.err": true,
 	}
-	for _, v := range []any{retry.Policy{}, retry.BudgetConfig{}, breaker.Config{}, limit.Config{}, redoubt.Transport{}} {
+	for _, v := range []any{
+		retry.Policy{},
+		retry.BudgetConfig{},
+		breaker.Config{},
+		limit.Config{},
+		redoubt.Transport{},
+		hedge.Config{},
+		failover.Config{},
+		failover.Transport{},
+	} {
 		typ := reflect.TypeOf(v)
 		for field := range typ.Fields() {
 			name := snake(field.Name)
@@ -243,7 +299,7 @@ func TestParse_Mistakes(t *testing.T) {
 			"stack.yaml:3: the alias *a is not allowed, write it out",
 		}},
 		{"a merge", "stack: []\nhttp:\n  <<: {max_drain: 1}", []string{"stack.yaml:3: http.<< is unknown, must be one of header_timeout, " +
-			"stall_timeout, max_drain, max_request_buffer, max_response_buffer, retry_rejected, retry_conflict, retry_after_millis, deadline_header, attempt_header"}},
+			"stall_timeout, max_drain, max_request_buffer, max_response_buffer, retry_rejected, retry_conflict, retry_after_millis, deadline_header, attempt_header, failover, hedge"}},
 		{"a tag", "name: !!str 5\nstack: []", []string{"stack.yaml:1: the tag !!str is not allowed"}},
 		{"a name that is a number", "name: 5\nstack: []", []string{"stack.yaml:1: name is 5, must be text of 1 to 100 printable characters"}},
 		{"an empty name", "name: ''\nstack: []", []string{`stack.yaml:1: name is "", must be text of 1 to 100 printable characters`}},
@@ -280,7 +336,7 @@ stack:
 			"stack.yaml:6: stack[0].retry.budget.ratio is 2, must be a number above 0 and at most 1",
 			"stack.yaml:6: stack[0].retry.budget.burst is 0, must be a number from 1 to 1e+09",
 			"stack.yaml:6: stack[0].retry.budget.min_per_second is -1, must be a number from 1e-06 to 1e+06, or none",
-			`stack.yaml:6: stack[0].retry.budget.per is "user", must be host`,
+			`stack.yaml:6: stack[0].retry.budget.per is "user", must be host, host_and_method or none`,
 			"stack.yaml:7: stack[0].retry.max_retry_after is 1, must be " + waits,
 			`stack.yaml:8: stack[0].retry.await_refusals is "yes", must be true or false`,
 			`stack.yaml:9: stack[0].retry.nested is "true", must be true or false`,
@@ -311,12 +367,20 @@ stack:
 			`stack.yaml:2: http.retry_rejected[1] is "x", must be a status from 400 to 599`,
 		}},
 		{"a header that is none", "stack: []\nhttp: {deadline_header: 'a b'}", []string{"stack.yaml:2: http: redoubt: Transport: DeadlineHeader is a b, must be the name of a header"}},
+		{"a delay and a percentile", "stack: []\nhttp:\n  hedge: {delay: 1s, percentile: 0.9}", []string{`stack.yaml:3: http.hedge: hedge: "": Percentile is 0.9, must be zero if Delay is given`}},
+		{"too many hedges", "stack: []\nhttp: {hedge: {hedges: 11}}", []string{"stack.yaml:2: http.hedge.hedges is 11, must be a whole number from 1 to 10"}},
+		{"a hedge that is a layer", "stack: [{hedge: {}}]", []string{"stack.yaml:1: stack[0].hedge is unknown, must be one of BLOCKS; hedge belongs below http"}},
+		{"a failover without endpoints", "stack: []\nhttp: {failover: {name: m}}", []string{"stack.yaml:2: http.failover.endpoints is missing, must be a list of base URLs, the preferred one first"}},
+		{"an endpoint without a host", "stack: []\nhttp: {failover: {name: m, endpoints: ['ftp://u:secret@a.test']}}", []string{"stack.yaml:2: http.failover: failover: m: Endpoints[0] is ftp://a.test, must be a URL with scheme http or https"}},
+		{"an endpoint that is a number", "stack: []\nhttp: {failover: {name: m, endpoints: [1]}}", []string{"stack.yaml:2: http.failover.endpoints[0] is not one, must be a URL of 1 to 2000 bytes"}},
+		{"an endpoint twice", "stack: []\nhttp: {failover: {name: m, endpoints: [http://a, http://a]}}", []string{"stack.yaml:2: http.failover: failover: m: Endpoints[1] is http://a, as Endpoints[0] is, must be there once"}},
+		{"a breaker around and in a guard", "stack:\n  - breaker: {name: b}\nhttp:\n  failover:\n    name: m\n    endpoints: [http://a]\n    guard:\n      - breaker: {name: b}", []string{"stack.yaml:8: http.failover.guard[0]: there is a breaker b in line 2 already, give each a name of its own"}},
 		{"headers", "stack: []\nhttp: {retry_after_millis: [5]}", []string{"stack.yaml:2: http.retry_after_millis[0] is 5, must be the name of a header"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := Parse("stack.yaml", []byte(tt.text))
-			got := fmt.Sprint(err)
+			got := columns.ReplaceAllString(fmt.Sprint(err), "$1: ")
 			want := "stackfile: " + strings.ReplaceAll(strings.Join(tt.want, "\nstackfile: "), "BLOCKS", strings.Join(blockNames(), ", "))
 			if got != want {
 				t.Errorf("Parse:\n%s\nwant\n%s", got, want)
@@ -325,6 +389,26 @@ stack:
 				t.Errorf("error is %T, want an *Error of the file", err)
 			}
 		})
+	}
+}
+
+// columns are those that errors tell, which TestParse_Columns is about.
+var columns = regexp.MustCompile(`(?m)^(stackfile: [^:]+:\d+):\d+: `)
+
+func TestParse_Columns(t *testing.T) {
+	for text, want := range map[string]string{
+		"stack:\n  - timeout: 10":                    `stackfile: stack.yaml:2:14: stack[0].timeout is 10, must be a duration such as 1.5s, above 0 and at most 24h`,
+		"stack:\n  - retry: {tries: 3}":              `stackfile: stack.yaml:2:13: stack[0].retry.tries is unknown, must be one of max_attempts, backoff, budget, max_retry_after, await_refusals, nested`,
+		"stack:\n  - breaker: {name: b, per: user}":  `stackfile: stack.yaml:2:29: stack[0].breaker.per is "user", must be host, host_and_method or none`,
+		"stack:\n  - limit: {per: endpoint}":         `stackfile: stack.yaml:2:18: stack[0].limit.per is "endpoint", must be host, host_and_method or none`,
+		"stack:\n  - retry: {budget: {per: [host]}}": `stackfile: stack.yaml:2:27: stack[0].retry.budget.per is a list, must be host, host_and_method or none`,
+		"stack: []\nhttp: {hedge: {per: endpoint}}":  `stackfile: stack.yaml:2:21: http.hedge.per is "endpoint", must be host, host_and_method or none`,
+		"stack:\n  - breaker: {}":                    `stackfile: stack.yaml:2:5: stack[0].breaker: breaker: Name is empty, must name the breaker`,
+		"stack: []\nhttp: {failover: {name: m, endpoints: [http://a.test], guard: [{breaker: {name: b, per: host}}]}}": `stackfile: stack.yaml:2:89: http.failover.guard[0].breaker.per is "host", must be endpoint`,
+	} {
+		if _, err := Parse("stack.yaml", []byte(text)); fmt.Sprint(err) != want {
+			t.Errorf("%s:\n%v\nwant\n%s", text, err, want)
+		}
 	}
 }
 

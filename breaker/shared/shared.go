@@ -377,6 +377,14 @@ func (b *Breaker) State() breaker.State {
 	return u.after.state(u.at)
 }
 
+// Config returns the configuration, with the values that stand for zero fields.
+func (b *Breaker) Config() Config {
+	if b == nil {
+		return Config{}
+	}
+	return b.config
+}
+
 // Name returns the breaker's name.
 func (b *Breaker) Name() string { return b.Explain().Name }
 
@@ -393,7 +401,7 @@ func (b *Breaker) Explain() explain.Facts {
 	if b == nil {
 		return explain.Facts{Kind: explain.Breaker}
 	}
-	facts := explain.Facts{
+	return explain.Facts{
 		Kind:         explain.Breaker,
 		Name:         b.config.Name,
 		FailureRatio: b.config.FailureRatio,
@@ -402,11 +410,9 @@ func (b *Breaker) Explain() explain.Facts {
 		MaxCooldown:  b.config.MaxCooldown,
 		Probes:       1,
 		ProbeTimeout: b.config.ProbeTimeout,
+		Window:       b.config.Window, // also of failures in a row
+		MinCalls:     b.config.MinCalls,
 	}
-	if b.config.FailureRatio > 0 {
-		facts.Window, facts.MinCalls = b.config.Window, b.config.MinCalls
-	}
-	return facts
 }
 
 // report is for OpenTelemetry's collection, which must not wait for a store.

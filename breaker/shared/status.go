@@ -19,6 +19,9 @@ type Circuit struct {
 	// circuit is closed, and otherwise of those that opened it.
 	Failures int64
 
+	Counts     breaker.Counts // the same, and what is beside them
+	Generation uint64         // how many times the state has changed
+
 	// The rest is zero while the circuit is closed.
 
 	Reason       breaker.Reason // why it is open
@@ -80,6 +83,18 @@ func (b *Breaker) Status(ctx context.Context) (Circuit, error) {
 	return r.circuit(now), err
 }
 
+// Latest returns what b itself last saw of its circuit: it waits for nothing, and
+// does not know what other processes have done since b's last call.
+func (b *Breaker) Latest() Circuit {
+	if b.Check() != nil {
+		return Circuit{}
+	}
+	now := time.Now()
+	r, _ := b.config.settled(*b.latest.Load(), now)
+	r.Name, r.Key = b.config.Name, b.config.Key
+	return r.circuit(now)
+}
+
 // Reset has the store forget the circuit of a name and a key, which closes it.
 // Forgetting what the store does not know is no error.
 func Reset(ctx context.Context, store Store, name, key string) error {
@@ -103,15 +118,21 @@ func (b *Breaker) Reset(ctx context.Context) error {
 	if err := Reset(ctx, &b.local, b.config.Name, b.config.Key); err != nil {
 		return err
 	}
-	return Reset(ctx, b.config.Store, b.config.Name, b.config.Key)
+	if err := Reset(ctx, b.config.Store, b.config.Name, b.config.Key); err != nil {
+		return err
+	}
+	b.latest.Store(&record{})
+	return nil
 }
 
 func (r record) circuit(now time.Time) Circuit {
-	c := Circuit{Name: r.Name, Key: r.Key, State: r.state(now), Failures: countsOf(r.Outcomes).Failures}
+	c := Circuit{Name: r.Name, Key: r.Key, State: r.state(now), Counts: countsOf(r.Outcomes), Generation: r.Generation}
+	c.Failures = c.Counts.Failures
 	if r.Open == nil {
 		return c
 	}
 	c.Failures = r.Open.Failures
+	c.Counts = breaker.Counts{Successes: r.Open.Successes, Failures: r.Open.Failures, Consecutive: r.Open.Consecutive}
 	c.Reason = r.Open.Reason
 	c.Opened = r.Open.Since
 	c.Until = r.Open.Until

@@ -68,7 +68,7 @@ var rooms = map[string]room{
 
 	"breaker/shared": {imports: []string{"breaker", "internal/telemetry", "internal/law", "internal/says", "internal/explain"}},
 
-	"ops": {imports: []string{".", "breaker", "retry", "limit", "internal/law"}},
+	"ops": {imports: []string{".", "breaker", "breaker/shared", "retry", "limit", "internal/explain", "internal/law"}},
 
 	"redoubttest": {imports: []string{".", "internal/law", "internal/memhttp"}},
 

@@ -2,7 +2,10 @@
 // checked and explained as a whole without the root knowing its layers.
 package explain
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Kind is what a layer does to a call.
 type Kind int
@@ -71,7 +74,7 @@ type Facts struct {
 	ProbeTimeout   time.Duration // Breaker
 	CallerDeadline time.Duration // Breaker: zero if callers' deadlines say nothing
 	Shadow         bool          // Breaker: refuses nothing
-	PerKey         bool          // Breaker, Limit: there is one for each key, such as a host
+	PerKey         bool          // Breaker, Limit, Hedge: there is one for each key, such as a host
 
 	MaxInFlight int           // Limit: the most calls at once
 	Adaptive    bool          // Limit: moves between bounds of its own
@@ -86,4 +89,18 @@ type Facts struct {
 // An Explainer tells its facts.
 type Explainer interface {
 	Explain() Facts
+}
+
+// A Guard is the layer around the calls at one endpoint of a failover.
+type Guard struct {
+	Endpoint string
+	Layer    interface {
+		Do(ctx context.Context, call func(context.Context) error) error
+	}
+}
+
+// A Guarder tells its guards, in the order of its endpoints, or none if it has
+// none.
+type Guarder interface {
+	Guards() []Guard
 }

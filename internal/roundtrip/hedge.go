@@ -29,11 +29,13 @@ func WishOf(ctx context.Context) Wish {
 // A Sending is a send under way beside which others may be made. Its method is
 // called by the goroutine that called RoundTrip.
 type Sending interface {
-	// Hedge is told of each further send of the request before it is made. It
-	// returns the send's context, which is ctx without what belongs to the
-	// first send, and writes into header what differs from the first. The
-	// Hedge is nil if the request is not the one that the Sending sends.
-	Hedge(ctx context.Context, ordinal int, header http.Header) (context.Context, Hedge)
+	// Hedge is told of each further send of the request before it is made. out
+	// is a copy of the request, with a header and a body of its own. Hedge
+	// returns what to send in its place: without what belongs to the first
+	// send, and prepared as that was. It closes the body of out if it returns
+	// an error. The Hedge is nil if the request is not the one that the Sending
+	// sends.
+	Hedge(out *http.Request, ordinal int) (*http.Request, Hedge, error)
 }
 
 // SendingKey is the key under which a context carries a Sending.

@@ -186,7 +186,7 @@
 			attribute(item, "data-forced", row.forced);
 			attribute(pill, "data-state", row.state);
 			text(state, { open: "✕ open", "half-open": "◐ half-open", closed: "✓ closed" }[row.state] || row.state);
-			text(detail, row.forced ? "forced" : row.shadow ? "shadow" : row.state === "open" && row.until ? "for " + span(Math.ceil((row.until - now()) / 100) * 100) : "");
+			text(detail, row.forced ? "forced" : row.shadow ? "shadow" : row.shared && row.state === "closed" ? "shared" : row.state === "open" && row.until ? "probe in " + span(Math.ceil((row.until - now()) / 100) * 100) : "");
 			text(name, row.name);
 			text(key, row.key);
 			attribute(more, "aria-label", "History of " + label(row));
@@ -212,6 +212,7 @@
 			text(share, "");
 			text(rest, row.forced && row.state === "closed" ? "counts nothing" : row.state === "open" ? "refuses calls" : "lets probes pass");
 			if (row.shadow && row.state !== "closed") text(rest, "would refuse calls");
+			if (row.shared && row.state === "open") text(rest, "refuses calls, of all processes that share it");
 			return;
 		}
 		if (limit === 0) {
@@ -306,7 +307,8 @@
 		breakers: circuit,
 		budgets: id => card("budgets", id, b => ({
 			value: number(Math.floor(10 * b.balance) / 10), unit: " of " + plural(b.burst, "retry", "retries"), share: b.balance / b.burst, short: b.balance < 1,
-			note: (b.balance < 1 ? "Empty. " : "") + "A success pays " + number(b.ratio) + (b.min_per_second ? "; at least " + number(b.min_per_second) + " a second" : ""),
+			note: (b.balance < 1 ? "Empty: failed calls are " + (b.min_per_second ? "hardly" : "not") + " repeated. " : "") + "Each success pays for " + number(b.ratio) + " retries" +
+				(b.min_per_second ? "; " + number(b.min_per_second) + " a second are free" : ""),
 		})),
 		limits: id => card("limits", id, l => ({
 			value: number(l.in_flight), unit: " of " + number(l.current) + " in flight", share: l.in_flight / Math.max(1, l.current), short: l.waiting > 0 || l.in_flight >= l.current,
@@ -469,7 +471,8 @@
 	function control(row) {
 		target = row.id;
 		text($("control-title"), label(row));
-		text($("control-state"), "It is " + words(row) + ".");
+		text($("control-state"), "It is " + words(row) + "." + (row.shared ? " Other processes share it: a reset is for all of them." : ""));
+		for (const button of $("control").querySelectorAll('button[type="button"]')) button.hidden = row.shared && button.value !== "reset";
 		text($("control-error"), "");
 		$("control").showModal();
 	}

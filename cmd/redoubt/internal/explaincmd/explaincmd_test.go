@@ -109,8 +109,8 @@ notes
 longest call   1s
 most attempts  1
 `, ""}},
-		{"wrong", "", []string{"wrong.yaml"}, outcome{2, "", `redoubt: stackfile: wrong.yaml:1: stack[0].timeout is 1, must be a duration such as 1.5s, above 0 and at most 24h
-stackfile: wrong.yaml:2: stak is unknown, must be one of name, stack, http
+		{"wrong", "", []string{"wrong.yaml"}, outcome{2, "", `redoubt: stackfile: wrong.yaml:1:19: stack[0].timeout is 1, must be a duration such as 1.5s, above 0 and at most 24h
+stackfile: wrong.yaml:2:1: stak is unknown, must be one of name, stack, http
 `}},
 		{"missing", "", []string{"missing.yaml"}, outcome{2, "", "redoubt: stackfile: missing.yaml: open: no such file or directory\n"}},
 		{"empty", "", []string{"-"}, outcome{2, "", "redoubt: stackfile: stdin: is empty, must describe a stack\n"}},

@@ -1,0 +1,95 @@
+package ops
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redoubt-go/redoubt"
+	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/breaker/shared"
+	"github.com/redoubt-go/redoubt/failover"
+	"github.com/redoubt-go/redoubt/hedge"
+)
+
+// mirrors returns a failover of two endpoints with a breaker each.
+func mirrors(name string) *failover.Failover {
+	return failover.New(failover.Config{
+		Name: name, Endpoints: []string{"http://a.test", "http://b.test"},
+		Guard: func(endpoint string) failover.Layer { return redoubt.Stack{newBreaker(name + " " + endpoint)} },
+	})
+}
+
+// The breakers in a failover's guards were once not there, wherever it was.
+func TestView_Guards(t *testing.T) {
+	outermost := &http.Client{Transport: &failover.Transport{Failover: mirrors("outermost"), Base: &redoubt.Transport{Layer: newBreaker("further in")}}}
+	base := &http.Client{Transport: &redoubt.Transport{
+		Layer: newBreaker("around"),
+		Base:  &hedge.Transport{Base: &failover.Transport{Failover: mirrors("base")}},
+	}}
+	v := newView(t, Config{Clients: []*http.Client{outermost, base}, Layers: []redoubt.Layer{redoubt.Stack{mirrors("layer")}}})
+	var got []string
+	for _, row := range get(t, v, "/state").Breakers.Rows {
+		got = append(got, row.Name)
+	}
+	const want = "around,base http://a.test,base http://b.test,further in,layer http://a.test,layer http://b.test,outermost http://a.test,outermost http://b.test"
+	if strings.Join(got, ",") != want {
+		t.Errorf("breakers %q, want %q", got, want)
+	}
+}
+
+// A chain of RoundTrippers that is a ring is not followed for ever.
+func TestView_Ring(t *testing.T) {
+	ring := &hedge.Transport{}
+	ring.Base = ring
+	newView(t, Config{Clients: []*http.Client{{Transport: ring}}})
+}
+
+// A breaker that processes share is shown as this one last saw it, says why it is
+// open, and can be reset but not forced.
+func TestView_Shared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := shared.New(shared.Config{
+			Name: "mirror", Key: "a.test", Store: shared.NewFileStore(t.TempDir()), Consecutive: 2, Cooldown: 10 * time.Second, Jitter: shared.NoJitter,
+		})
+		v := newView(t, Config{Layers: []redoubt.Layer{b}, Authorize: anybody})
+		if got := get(t, v, "/state").Breakers.Rows[0]; got.State != "closed" || !got.Common || got.Key != "a.test" || got.Rule.Consecutive != 2 {
+			t.Errorf("row is %+v, want a closed one that is shared", got)
+		}
+		for range 2 {
+			_ = b.Do(t.Context(), refuse)
+		}
+		row := get(t, v, "/state").Breakers.Rows[0]
+		if row.State != "open" || row.Trouble != open || len(row.Transitions) != 1 {
+			t.Fatalf("row is %+v, want an open one", row)
+		}
+		if got := row.Transitions[0]; got.Reason != "consecutive" || got.CooldownSeconds != 10 || got.Counts.Consecutive != 2 || got.Error == "" {
+			t.Errorf("it opened by %+v, want two failures in a row", got)
+		}
+		time.Sleep(10 * time.Second)
+		if got := get(t, v, "/state").Breakers.Rows[0].State; got != breaker.HalfOpen.String() {
+			t.Errorf("after its cooldown it is %s, want half-open", got)
+		}
+
+		for action, want := range map[string]int{ForceOpen: http.StatusBadRequest, ForceClosed: http.StatusBadRequest} {
+			if got := do(v, row.ID, action); got != want {
+				t.Errorf("%s: %d, want %d", action, got, want)
+			}
+		}
+		if got := do(v, row.ID, Reset); got != http.StatusOK {
+			t.Errorf("reset: %d, want 200", got)
+		}
+		if got := get(t, v, "/state").Breakers.Rows[0].State; got != "closed" {
+			t.Errorf("after a reset it is %s, want closed", got)
+		}
+		if err := b.Do(t.Context(), succeed); err != nil {
+			t.Errorf("after a reset Do returned %v", err)
+		}
+	})
+}
+
+func do(v *View, id, action string) int {
+	return send(v, command(`{"id": "`+id+`", "action": "`+action+`"}`)).Code
+}
