@@ -56,11 +56,11 @@
 // several dependencies, want a Hedger each. With less than MinSamples calls in
 // 20 s a measured delay is never known, and nothing hedged.
 //
-// To cancel a request costs its connection in HTTP/1, and next to nothing in
+// Cancelling a request costs its connection in HTTP/1, and next to nothing in
 // HTTP/2. In HTTP/1 a hedge is therefore charged twice to MaxExtra.
 //
 // Both sends of a request have the same header, but for what redoubt.Transport
-// itself writes. What must differ, such as a signature with a nonce, belongs into
+// itself writes. What must differ, such as a signature with a nonce, belongs in
 // a RoundTripper below [Transport].
 //
 // Sources: J. Dean and L. A. Barroso, "The Tail at Scale" (CACM 56(2), 2013); A.

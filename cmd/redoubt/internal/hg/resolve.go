@@ -28,7 +28,7 @@ func (r *runner) resolve(ctx context.Context) (source.Revision, error) {
 	if err != nil {
 		primary.Drop(err)
 		if primary.State.State == remote.Unauthorized {
-			return source.Revision{}, failure.New(failure.Usage, "%s wants a user and a password, which belong into ~/.netrc: %s", r.Primary, remote.Verdict(err).Message)
+			return source.Revision{}, failure.New(failure.Usage, "%s wants a user and a password, which belong in ~/.netrc: %s", r.Primary, remote.Verdict(err).Message)
 		}
 		return source.Revision{}, r.unresolved(ctx, err)
 	}

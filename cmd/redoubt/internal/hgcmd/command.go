@@ -35,7 +35,7 @@ manners: it discards what is in the way, repairs, and prints "Got revision".
 With --noupdate only the store below --share-base is made ready: 0 then means that
 it has the revision. DEST is not looked at.
 
-Passwords belong into ~/.netrc. Those in URLs show nowhere but, for an instant,
+Passwords belong in ~/.netrc. Those in URLs show nowhere but, for an instant,
 in the list of processes.`
 
 const examples = `  # A revision, from a mirror if that has it:

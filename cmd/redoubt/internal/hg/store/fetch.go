@@ -212,7 +212,7 @@ func (f *Fetch) Failure(revision source.Revision) error {
 	case counts["untrusted"] > 0:
 		return failure.New(failure.Security, "a source is not who it should be%s", text.String())
 	case locked:
-		return failure.New(failure.Usage, "the primary wants a user and a password, which belong into ~/.netrc%s", text.String())
+		return failure.New(failure.Usage, "the primary wants a user and a password, which belong in ~/.netrc%s", text.String())
 	case counts["stale"]+counts["empty"] > 0 && counts["stale"]+counts["empty"]+counts["unrelated"]+counts["foreign"] == all:
 		return failure.New(failure.NotFound, "no source has revision %s%s", revision, text.String())
 	case counts["open"] == all:
