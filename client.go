@@ -40,9 +40,9 @@ type ClientConfig struct {
 
 	// Retry says how often and how late a request is sent again. It begins
 	// as the zero Policy: three attempts. If it has neither Budget nor
-	// Budgets, there is a budget for each host. If it has no Retryable, a
-	// request that the breaker refuses fails at once: the policy by itself
-	// would wait for the breaker, as long as Limit leaves room for that.
+	// Budgets, there is a budget for each host. A request that
+	// the breaker refuses fails at once, unless AwaitRefusals is set: then it
+	// waits for the breaker, as long as Limit leaves room for that.
 	Retry retry.Policy
 
 	// Budget is the configuration of the budget for each host. It begins

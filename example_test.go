@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/redoubttest"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
@@ -141,4 +143,75 @@ func (q quota) Explain() redoubt.Facts {
 
 func (q quota) Do(ctx context.Context, call func(context.Context) error) error {
 	return call(ctx) // it would wait here
+}
+
+// A client whose first request meets a server that is restarting.
+func ExampleNewClient() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("503 retry-after=0, ok"))
+	client := redoubt.NewClient("billing", func(c *redoubt.ClientConfig) {
+		c.Retry.Backoff = retry.FullJitter(time.Millisecond, time.Second)
+		c.Transport.HeaderTimeout = 2 * time.Second
+		c.Transport.Base = server // in place of the network
+	})
+	resp, err := client.Get("https://billing.example/invoices/42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status, "after", server.Count(), "requests")
+	// Output:
+	// 200 OK after 2 requests
+}
+
+// A client that is there already keeps its transport: that becomes the Base. A
+// response that stays bad is the caller's, as without layers.
+func ExampleTransport() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("503"))
+	existing := &http.Client{Transport: server}
+
+	existing.Transport = &redoubt.Transport{
+		Base: existing.Transport,
+		Layer: redoubt.Stack{
+			retry.Policy{Backoff: retry.Constant(time.Millisecond)},
+			timeout.Limit(time.Second),
+		},
+	}
+	resp, err := existing.Get("https://billing.example/invoices/42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status, "after", server.Count(), "requests")
+	// Output:
+	// 503 Service Unavailable after 3 requests
+}
+
+// A POST is sent once, unless its sender says that to send it again is harmless.
+func ExampleWithIdempotent() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("503, 503, ok"))
+	client := &http.Client{Transport: &redoubt.Transport{
+		Base:  server,
+		Layer: retry.Policy{Backoff: retry.Constant(time.Millisecond)},
+	}}
+	send := func(ctx context.Context) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://billing.example/recount", nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer resp.Body.Close()
+		fmt.Println(resp.Status, "requests so far:", server.Count())
+	}
+	send(context.Background())
+	send(redoubt.WithIdempotent(context.Background()))
+	// Output:
+	// 503 Service Unavailable requests so far: 1
+	// 200 OK requests so far: 3
 }

@@ -64,7 +64,7 @@ const Unbounded = explain.Unbounded
 
 // Explain says what layer, commonly a [Stack], does to a call: what each layer
 // means in its place, how long a call may take and how often it may run at most,
-// and what is wrong or worth to be known. It runs nothing.
+// and what is wrong or worth knowing. It runs nothing.
 //
 //	fmt.Println(redoubt.Explain(stack))
 //

@@ -33,8 +33,8 @@ type Report struct {
 	// make of the load in an outage.
 	MaxAttempts int
 
-	// Findings are what is wrong or worth to be known: first what is wrong
-	// with single layers, then what is to be said about their order, from
+	// Findings are what is wrong or worth knowing: first what is wrong
+	// with single layers, then what concerns their order, from
 	// the outermost layer on.
 	Findings []Finding
 }
@@ -49,7 +49,7 @@ type LayerReport struct {
 	Place   string // what the layer means in its place
 }
 
-// A Severity tells mistakes from what is only worth to be known.
+// A Severity tells mistakes from what is only worth knowing.
 type Severity string
 
 // The severities.

@@ -40,7 +40,7 @@ const (
 // method Retryable: a request that is idempotent by its method, by the header
 // Idempotency-Key or X-Idempotency-Key, or by [WithIdempotent]; and any request
 // of which it is certain that no server has acted on it, since no connection
-// was had or the server said so. Besides, its body must be there again: through
+// was made or the server said so. Its body must be available again, too: from
 // GetBody, or kept because of MaxRequestBuffer, or not read at all so far. A
 // request that may not be sent again is not, whatever the layers do.
 //
@@ -171,7 +171,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return newExchange(ctx, t, req).run()
 }
 
-// CloseIdleConnections closes those of Base, if Base can.
+// CloseIdleConnections closes the idle connections of Base, if Base has the
+// method.
 func (t *Transport) CloseIdleConnections() {
 	if base, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		base.CloseIdleConnections()

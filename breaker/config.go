@@ -55,7 +55,7 @@ type Config struct {
 	MinCalls int
 
 	// FailureRatio is the share of failures among the calls that ended
-	// within the window at which the breaker opens, from (0, 1].
+	// within the window at which the breaker opens, in (0, 1].
 	FailureRatio float64
 
 	// SlowCall is how long a call may run before it is slow. Zero means that

@@ -60,8 +60,8 @@ func (e *OpenError) Error() string {
 	return message
 }
 
-// Unwrap returns nothing that the call itself returned, since there was no call:
-// the failure that tripped the circuit was another's, see Cause.
+// Unwrap returns gobreaker's own error for the refusal. It does not return Cause,
+// which was the failure of another call.
 func (e *OpenError) Unwrap() error {
 	if e.State == HalfOpen {
 		return gobreaker.ErrTooManyRequests

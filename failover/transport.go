@@ -22,10 +22,10 @@ import (
 // sent there, once and past all guards.
 //
 // What may be sent elsewhere is what redoubt.Transport would send again: any
-// request for which no connection was had; and a request that is idempotent by
+// request for which no connection was made; and a request that is idempotent by
 // its method, by the header Idempotency-Key or X-Idempotency-Key, or by
 // redoubt.WithIdempotent, unless redoubt.WithoutRetry forbids it. A body must be
-// there again, through GetBody.
+// available again, from GetBody.
 //
 // A failed response, see Failure, is a [*StatusError] to the guards. If no other
 // endpoint is asked afterwards it is the response that RoundTrip returns, with
@@ -79,7 +79,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return newExchange(ctx, t, req).run()
 }
 
-// CloseIdleConnections closes those of Base, if Base can.
+// CloseIdleConnections closes the idle connections of Base, if Base has the
+// method.
 func (t *Transport) CloseIdleConnections() {
 	if base, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		base.CloseIdleConnections()

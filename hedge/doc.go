@@ -57,13 +57,13 @@
 // the host. With less than MinSamples calls in 20 s a measured delay is never
 // known, and nothing hedged: of calls that are few, a Group makes fewer still.
 //
-// To cancel a request costs its connection in HTTP/1, and next to nothing in
+// Cancelling a request costs its connection in HTTP/1, and next to nothing in
 // HTTP/2. In HTTP/1 a hedge is therefore charged twice to MaxExtra.
 //
 // Both sends of a request have the same header, but for what redoubt.Transport
 // itself writes and what its Prepare does: that is called for a hedge as for every
 // send, while the first is under way, and finds what it found there. What else must
-// differ belongs into a RoundTripper below [Transport].
+// differ belongs in a RoundTripper below [Transport].
 //
 // Sources: J. Dean and L. A. Barroso, "The Tail at Scale" (CACM 56(2), 2013); A.
 // Vulimiri et al., "Low Latency via Redundancy" (CoNEXT 2013) for the load below

@@ -9,7 +9,7 @@ import (
 
 // ErrLost is the cause with which the context of an attempt ends when another
 // attempt succeeded first, see [context.Cause]. It matches [context.Canceled]
-// under [errors.Is]. Who called the hedged call never sees it.
+// under [errors.Is]. The caller of the hedged function never sees it.
 var ErrLost error = &lostError{}
 
 type lostError struct{}

@@ -13,8 +13,8 @@ import (
 //
 // Each run is on a goroutine and a context of its own, which ends when the call
 // returns. The call does not wait for runs that lost: they end once they notice
-// that their context has, with [ErrLost] as its cause. What fn may be run twice
-// at the same time, and must not write to variables of its caller.
+// that their context has, with [ErrLost] as its cause. So fn must be fit to run
+// twice at the same time, and must not write to variables of its caller.
 //
 // A panic or Goexit of a run ends the other runs and passes to the caller,
 // unless the call has returned by then; such a panic is counted and dropped.

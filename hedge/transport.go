@@ -79,7 +79,8 @@ func (t *Transport) hedger(req *http.Request) *Hedger {
 	return t.Hedger
 }
 
-// CloseIdleConnections closes those of Base, if Base can.
+// CloseIdleConnections closes the idle connections of Base, if Base has the
+// method.
 func (t *Transport) CloseIdleConnections() {
 	if base, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		base.CloseIdleConnections()

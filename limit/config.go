@@ -72,8 +72,8 @@ type Config struct {
 	// Min or Max if that is beyond them.
 	Initial int
 
-	// Min and Max are between what the limit moves. Zero means DefaultMin,
-	// or Max if that is less, and DefaultMax, or Min if that is more.
+	// Min and Max are the bounds of the limit. Zero means DefaultMin, or Max
+	// if that is less, and DefaultMax, or Min if that is more.
 	Min, Max int
 
 	// Backoff is what the limit is multiplied by when a call is dropped, or

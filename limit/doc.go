@@ -70,8 +70,8 @@
 // An error that says nothing of itself is Ignored, see [DefaultClassify]. The
 // errors of redoubt.Transport speak; those of functions commonly don't.
 //
-// Gradient2 takes slowness that lasts for usual after some minutes, and rises
-// with it. Reset lets it begin anew. It suits calls that take about as long as
+// After some minutes Gradient2 takes lasting slowness for normal, and rises with
+// it. Reset lets it begin anew. It suits calls that take about as long as
 // one another; AIMD does not care.
 //
 // A limit at Config.Min still takes as many calls as come one after another; if
@@ -82,18 +82,18 @@
 // to a hundred times Config.Min when it is worst off.
 //
 // Through redoubt.Transport a call ends when the response's headers have
-// arrived. A limit on what the server does until then is what this is; it is none
-// on bodies being read.
+// arrived. The limit is on what the server does until then, not on bodies being
+// read.
 //
-// A breaker outside of a limiter with a queue takes waits for slowness, if it has
-// a SlowCall.
+// A breaker with a SlowCall, outside of a limiter with a queue, takes the waits
+// for slowness.
 //
 // # Sources
 //
 // The algorithms and their numbers are those of Netflix's concurrency-limits
-// (AIMDLimit, Gradient2Limit, WindowedLimit); that of AIMD is D. Chiu and
+// (AIMDLimit, Gradient2Limit, WindowedLimit); AIMD is from D. Chiu and
 // R. Jain, "Analysis of the Increase and Decrease Algorithms for Congestion
-// Avoidance in Computer Networks", 1989, but that it rises by one for each call
+// Avoidance in Computer Networks", 1989, except that it rises by one for each call
 // rather than for each round trip. The rule of classes of calls is from "Site
 // Reliability Engineering", chapter "Handling Overload".
 package limit

@@ -18,8 +18,8 @@
 //
 // # Acting
 //
-// Whoever Config.Authorize lets may force a circuit open or closed, and reset
-// it. Without Authorize nobody may. Commands are sent by POST, as JSON, from the
+// Config.Authorize decides who may force a circuit open or closed, and reset it.
+// Without Authorize nobody may. Commands are sent by POST, as JSON, from the
 // page's own origin or from what is not a browser; those of another site's page
 // are refused. Config.Logger gets a record of each.
 //
@@ -30,19 +30,19 @@
 //		return nil
 //	},
 //
-// A command is for this process. Where a service runs as many, so are its
-// breakers.
+// A command acts on this process alone: each instance of a service has breakers
+// of its own.
 //
 // # Looking
 //
 // Authorize is about acting. Whoever can reach the handler can look, and sees
-// names, keys, and texts of errors, which may have in them what was asked of
-// whom. Serve it where expvar and net/http/pprof are served: on a listener of
-// its own, or behind what asks who is there. An Authorize that lets everybody
-// has to see to it that no web page can reach the handler under a name of its
-// own; [Loopback] does.
+// names, keys, and texts of errors, which may tell what was asked of whom. Serve
+// it where expvar and net/http/pprof are served: on a listener of its own, or
+// behind authentication. An Authorize that lets everybody act has to see to it
+// that no web page can reach the handler under a name of its own; [Loopback]
+// does.
 //
-// To look costs a moment, and changes nothing: an open circuit whose cooldown is
+// Looking is cheap and changes nothing: an open circuit whose cooldown is
 // over stays so until a call comes. Nothing runs and nothing is remembered while
 // nobody looks, but for the last 16 state changes of each breaker, which the
 // breaker keeps. So the timeline is complete from the first moment on; the curves
@@ -57,8 +57,8 @@
 //
 // # Sources
 //
-// The page has its model in Hystrix Dashboard, whose circles told of a moment
-// and not of how it came about. What browsers are asked to keep away is by
+// The page is modelled on Hystrix Dashboard, whose circles showed a moment but
+// not how it came about. What browsers are asked to keep away is from
 // [http.CrossOriginProtection], the OWASP cheat sheets on cross-site request
 // forgery and clickjacking, and CSP Level 3 with Trusted Types.
 package ops

@@ -156,7 +156,7 @@ func New(config Config) *View {
 }
 
 // Check reports all that makes no sense in the configuration, or that v was not
-// made with [New]. What is wrong with a layer, its own Check tells.
+// made with [New]. It does not check the layers: redoubt.Check does.
 func (v *View) Check() error {
 	if v == nil || v.changed == nil {
 		return errZero

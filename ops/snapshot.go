@@ -9,7 +9,7 @@ const SchemaVersion = 1
 // A Snapshot is what a [View] shows at one moment, as JSON: the answer to
 // GET state, and the data of the event "state".
 //
-// Durations are in seconds. Of times that are not there, the field is missing.
+// Durations are in seconds. Times that do not apply are left out.
 type Snapshot struct {
 	Version int       `json:"version"` // SchemaVersion
 	Name    string    `json:"name"`    // Config.Name

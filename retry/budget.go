@@ -39,7 +39,7 @@ type BudgetConfig struct {
 	Name string
 
 	// Ratio is what each success pays in, in retries: 0.2 allows one retry
-	// for five successes. It is from (0, 1]; zero means DefaultRatio.
+	// for five successes. It is in (0, 1]; zero means DefaultRatio.
 	Ratio float64
 
 	// Burst is the most that the budget holds, in retries, and what it

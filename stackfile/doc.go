@@ -1,4 +1,4 @@
-// Package stackfile has stacks as data: a YAML file says which layers there are,
+// Package stackfile reads stacks from files: a YAML file says which layers there are,
 // in which order, and with which numbers, so that an operator can change them
 // without a build, and a running program can take up the change.
 //

@@ -57,7 +57,7 @@ type Config struct {
 	Window time.Duration
 
 	// FailureRatio is the share of failures among the calls within the
-	// window, and of the last 100, at which the breaker opens, from (0, 1].
+	// window, and of the last 100, at which the breaker opens, in (0, 1].
 	// Zero means that the rule does not apply; otherwise each call writes to
 	// the store, not only those that fail.
 	FailureRatio float64

@@ -180,19 +180,38 @@ func checkFragments(t *testing.T, known map[string]string, fragments []block) []
 	return errs
 }
 
-// TestCommands holds that the commands in shell blocks name packages and make
-// targets that exist.
+// TestCommands holds that the commands in shell blocks, and those of go and make
+// in the text, name packages and make targets that exist.
 func TestCommands(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(repo.Root(t), "Makefile"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	text, err := os.ReadFile(filepath.Join(repo.Root(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	shell := &shell{root: os.DirFS(repo.Root(t)), targets: makeTargets(string(makefile))}
-	for _, b := range readme(t) {
+	for _, b := range slices.Concat(readme(t), inlineCommands(string(text))) {
 		for _, err := range shell.check(b) {
 			t.Error(err)
 		}
 	}
+}
+
+// inlineCommands returns the commands of go and make that stand in the text, as
+// shell blocks.
+func inlineCommands(markdown string) []block {
+	var found []block
+	for i, line := range prose(markdown) {
+		for _, span := range codeSpan.FindAllString(line, -1) {
+			command := strings.Trim(span, "`")
+			if word, _, _ := strings.Cut(command, " "); word == "go" || word == "make" {
+				found = append(found, block{lang: "sh", text: command, line: i + 1})
+			}
+		}
+	}
+	return found
 }
 
 // TestRunPrograms runs the whole of the programs' test on a small README.

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A Latency says how long something takes. random is from [0, 1) and drawn for
-// each use; elapsed, from [0, 1), is how much of its fault's window has passed,
+// A Latency says how long something takes. random is in [0, 1) and drawn for
+// each use; elapsed, in [0, 1), is how much of its fault's window has passed,
 // and 0 if that never ends. It must be a pure function.
 type Latency func(random, elapsed float64) time.Duration
 
@@ -46,7 +46,7 @@ func Ramp(from, to time.Duration) Latency {
 	}
 }
 
-// Draw returns a number from [0, 1) that depends on its arguments and on
+// Draw returns a number in [0, 1) that depends on its arguments and on
 // nothing else. Numbers of different arguments are as good as independent.
 func Draw(seed uint64, numbers ...uint64) float64 {
 	h := mix(seed)

@@ -36,7 +36,7 @@ type Fault struct {
 	// During is when. The zero Window is always.
 	During Window
 
-	// Chance is how often, from (0, 1]. Zero means 1, always.
+	// Chance is how often, in (0, 1]. Zero means 1, always.
 	Chance float64
 
 	// Per says whose fate Chance decides. Empty means PerArrival.
@@ -63,7 +63,8 @@ const (
 // Window is a stretch of time, or several at even distances. It includes its
 // beginning and excludes its end.
 type Window struct {
-	// From and To are counted from the start of the plan. A zero To is never.
+	// From and To are counted from the start of the plan. A zero To means
+	// that the window never closes.
 	From, To time.Duration
 
 	// Every, if not zero, repeats the window from From on until To, each

@@ -23,7 +23,7 @@ func Command() *cobra.Command {
 		Short: "Say what a stack does to a call, and what is wrong with it",
 		Long: `Say what the stack of a file does to a call: a row for each layer with what it
 means in its place, how long a call may take and how often it may be made at
-most, mistakes, and notes on what is worth to be known. Nothing is called.
+most, mistakes, and notes on what is worth knowing. Nothing is called.
 
 FILE is YAML or JSON, "-" is standard input. Its form is that of
 docs/stackfile.md.

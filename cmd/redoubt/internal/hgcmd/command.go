@@ -44,7 +44,7 @@ With --plan the servers are asked what they have, without counting for or agains
 them; no file and no lock is touched. Working copies are whole: there are no sparse
 profiles. Times are in seconds or such as 500ms and 1m30s.
 
-Passwords belong into ~/.netrc. Those in URLs show nowhere but, for an instant,
+Passwords belong in ~/.netrc. Those in URLs show nowhere but, for an instant,
 in the list of processes.`
 
 const examples = `  # A revision, from a mirror if that has it:

@@ -229,7 +229,7 @@ func Login(s source.Source) string {
 	if s.Kind == source.SSH {
 		return s.String() + " does not accept our ssh key"
 	}
-	return s.String() + " wants a user and a password, which belong into ~/.netrc"
+	return s.String() + " wants a user and a password, which belong in ~/.netrc"
 }
 
 // hint says what helps if it is only that a certificate's authority is not known
@@ -238,5 +238,5 @@ func hint(text string) string {
 	if !strings.Contains(text, "certificate") {
 		return ""
 	}
-	return "; an authority of your own belongs into the file that SSL_CERT_FILE names"
+	return "; an authority of your own belongs in the file that SSL_CERT_FILE names"
 }
