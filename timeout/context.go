@@ -105,8 +105,11 @@ func (c *limited) arm() context.Context {
 // wasFirst reports whether the parent has ended by a deadline, which was later
 // than the end of the limit.
 func (c *limited) wasFirst() bool {
+	if c.Context.Err() != context.DeadlineExceeded {
+		return false
+	}
 	deadline, ok := c.Context.Deadline()
-	return ok && c.Context.Err() == context.DeadlineExceeded && time.Until(deadline) <= 0
+	return ok && time.Until(deadline) <= 0
 }
 
 // end is for when the call has returned.
