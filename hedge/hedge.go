@@ -108,8 +108,8 @@ type Config struct {
 
 // A Hedger sends a call a second time when the first attempt is slow, and takes
 // what succeeds first. It remembers latencies and what it spent, so one Hedger
-// serves all calls of a kind to one dependency; a [Group] has one for each. Use it through [Func] or
-// [Transport]. It is safe for concurrent use. Make one with [New].
+// serves all calls of a kind to one dependency; a [Group] has one for each. Use it
+// through [Func] or [Transport]. It is safe for concurrent use. Make one with [New].
 type Hedger struct {
 	config Config
 	err    error
