@@ -72,5 +72,5 @@ func (s *session) step(title string, do func() (string, error), next ...illness)
 	} else {
 		fmt.Fprintf(s.out, "  error:  %v\n  advice: %s\n", err, advise(err))
 	}
-	fmt.Fprintf(s.out, "  %d requests reached the server, took %v\n", s.api.requests(), took)
+	fmt.Fprintf(s.out, "  requests to the server: %d, took %v\n", s.api.requests(), took)
 }

@@ -13,15 +13,15 @@ func TestRun(t *testing.T) {
 	}
 	text := out.String()
 	for _, tt := range []struct{ title, want string }{
-		{"trigger, while all is well", "answer: 1\n  1 requests"},
-		{"trigger without a key, and the answer is lost", "look before asking again\n  1 requests"},
-		{"trigger with a key, and the answer is lost", "answer: 3\n  2 requests"},
-		{"trigger with the same key once more", "answer: 3\n  1 requests"},
-		{"cancel, and the server hangs once", "answer: cancelled\n  2 requests"},
+		{"trigger, while all is well", "answer: 1\n  requests to the server: 1"},
+		{"trigger without a key, and the answer is lost", "look before asking again\n  requests to the server: 1"},
+		{"trigger with a key, and the answer is lost", "answer: 3\n  requests to the server: 2"},
+		{"trigger with the same key once more", "answer: 3\n  requests to the server: 1"},
+		{"cancel, and the server hangs once", "answer: cancelled\n  requests to the server: 2"},
 		{"ask for the status, and the server hangs", "gave up after 3 attempts: redoubt: no response headers within 200ms (earlier: timeout ×2)\n"},
-		{"ask for the status, and the server is broken", "the build server says 500 Internal Server Error\n  advice: ask the server's owner\n  2 requests"},
+		{"ask for the status, and the server is broken", "the build server says 500 Internal Server Error\n  advice: ask the server's owner\n  requests to the server: 2"},
 		{"trigger, after all that", "the server was not asked; come back in about "},
-		{"trigger, after all that", "0s\n  0 requests"}, // 20, 30 or 40: cooldowns are jittered
+		{"trigger, after all that", "0s\n  requests to the server: 0"}, // 20, 30 or 40: cooldowns are jittered
 		{"", "\n3 builds were triggered, as many as were ordered.\n"},
 	} {
 		if !strings.Contains(section(text, tt.title), tt.want) {

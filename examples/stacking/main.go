@@ -94,7 +94,7 @@ func (o order) show(ctx context.Context, out io.Writer) {
 
 	fmt.Fprintf(out, "%s, and the dependency %s\n", o.name, o.ill)
 	fmt.Fprintf(out, "  %s\n", o.meaning)
-	fmt.Fprintf(out, "  took %d ms, reached the dependency %d times, breaker is %v\n", took.Milliseconds(), reached, b.State())
+	fmt.Fprintf(out, "  took %d ms, calls of the dependency: %d, breaker: %v\n", took.Milliseconds(), reached, b.State())
 	fmt.Fprintf(out, "  error: %v\n", err)
 	if finding := redoubt.Check(stack); finding != nil {
 		fmt.Fprintf(out, "  redoubt.Check: %v\n", finding)

@@ -16,12 +16,12 @@ func TestRun(t *testing.T) {
 	got := took.ReplaceAllString(out.String(), "")
 	for _, want := range []string{
 		"timeout > retry, and the dependency hangs\n",
-		"reached the dependency 1 times, breaker is closed\n  error: retry: gave up after 1 attempt (time is up): timeout: exceeded 100ms\n",
-		"reached the dependency 3 times, breaker is closed\n  error: retry: gave up after 3 attempts: timeout: exceeded 100ms\n",
-		"reached the dependency 2 times, breaker is closed\n  error: retry: gave up after 2 attempts (time is up): timeout: exceeded 200ms\n",
-		"reached the dependency 2 times, breaker is open\n  error: retry: gave up after 3 attempts: breaker: billing is open (2 failures in a row), last: connection refused\n",
-		"reached the dependency 3 times, breaker is closed\n  error: retry: gave up after 3 attempts: connection refused\n",
-		"reached the dependency 1 times, breaker is closed\n  error: timeout: exceeded 100ms\n",
+		"calls of the dependency: 1, breaker: closed\n  error: retry: gave up after 1 attempt (time is up): timeout: exceeded 100ms\n",
+		"calls of the dependency: 3, breaker: closed\n  error: retry: gave up after 3 attempts: timeout: exceeded 100ms\n",
+		"calls of the dependency: 2, breaker: closed\n  error: retry: gave up after 2 attempts (time is up): timeout: exceeded 200ms\n",
+		"calls of the dependency: 2, breaker: open\n  error: retry: gave up after 3 attempts: breaker: billing is open (2 failures in a row), last: connection refused\n",
+		"calls of the dependency: 3, breaker: closed\n  error: retry: gave up after 3 attempts: connection refused\n",
+		"calls of the dependency: 1, breaker: closed\n  error: timeout: exceeded 100ms\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("output lacks %q", want)
