@@ -16,6 +16,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/internal/telemetry"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
@@ -42,6 +43,8 @@ func telemetryRows() []row {
 		{bench: "Telemetry", keys: "sdk=none", callee: deaf, subjects: []subject{
 			{impl: "redoubt", wrap: redoubtStack},
 			{impl: "without", wrap: plainStack},
+			{impl: "check", wrap: checkOnly},
+			{impl: "bare", wrap: func(call func(context.Context) error) func(context.Context) error { return call }},
 		}},
 		compare("unsampled", unsampled, nometrics.NewMeterProvider()),
 		compare("sampled", sampled, nometrics.NewMeterProvider()),
@@ -100,6 +103,16 @@ func (p plain) do(ctx context.Context, call func(context.Context) error) error {
 func plainStack(call func(context.Context) error) func(context.Context) error {
 	stack := plain(newStack())
 	return func(ctx context.Context) error { return stack.Do(ctx, call) }
+}
+
+// checkOnly does all that a stack does for telemetry while there is no SDK.
+func checkOnly(call func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if telemetry.RecordingGlobally() {
+			return errAny
+		}
+		return call(ctx)
+	}
 }
 
 func redoubtTelemetry(tracer trace.TracerProvider, meter metric.MeterProvider) wrapper {
