@@ -3,6 +3,7 @@ package hgcmd_test
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -349,5 +350,34 @@ func TestHg_69_SSHKeyDenied(t *testing.T) {
 		if r := h.run(flag, "ssh://denied/x", "d").want(t, 2); strings.Contains(r.stderr, ".netrc") || !strings.Contains(r.stderr, "ssh key") {
 			t.Errorf("%s: stderr %q", flag, r.stderr)
 		}
+	}
+}
+
+// "hg serve" that has just been started and is asked by several at once may fail
+// to load its own modules, and says so like "unknown revision". That was taken for
+// an empty repository, and 65, "no source has the revision".
+func TestHg_70_ServerFailsInside(t *testing.T) {
+	t.Parallel()
+	src := small(t)
+	broken := func(times int) *faulty {
+		return before(t, serve(t, src.dir).url, on("batch", times, func(w http.ResponseWriter, _ *http.Request, _ string, _ int) bool {
+			w.Header().Set("Content-Type", "application/mercurial-0.1")
+			const said = "0 module 'mercurial.changelog' has no attribute 'changelog'\n"
+			io.WriteString(w, said+";"+said)
+			return true
+		}))
+	}
+	for _, pool := range []bool{false, true} {
+		h := newHome(t)
+		args := []string{"--rev", src.tip, broken(2).URL, "d"}
+		if pool {
+			args = append([]string{"--share-base", "pool"}, args...)
+		}
+		h.run(args...).want(t, 0)
+		wantCopy(t, h.path("d"), src.tip)
+	}
+	r := newHome(t).run("--attempts", "2", "--rev", src.tip, broken(0).URL, "d").want(t, 69)
+	if !strings.Contains(r.stderr, "the server failed: ") {
+		t.Errorf("stderr %q", r.stderr)
 	}
 }

@@ -12,12 +12,15 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/classify"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/mirror"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/source"
+	"github.com/redoubt-go/redoubt/retry"
 )
 
 // maxAnswer bounds what is read of an answer.
@@ -38,19 +41,39 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Ask sends a command and returns its answer. Only safe commands are sent.
 func Ask(ctx context.Context, m *mirror.Mirror, command string, args url.Values) (string, error) {
-	var err error
-	for range max(m.Limits().Attempts, 1) {
-		var answer string
-		var broken bool
-		answer, broken, err = ask(ctx, m, command, args)
+	return askFor(ctx, m, command, args, func(answer string) (string, error) { return answer, nil })
+}
+
+// askFor is Ask for what parse makes of the answer. What the mirror does not
+// retry, since the header of an answer had come, is asked for again here: answers
+// that broke off, at once, and those of a server that could not tell, soon.
+func askFor[T any](ctx context.Context, m *mirror.Mirror, command string, args url.Values, parse func(answer string) (T, error)) (T, error) {
+	waits := retry.FullJitter(100*time.Millisecond, time.Second)()
+	for left := max(m.Limits().Attempts, 1) - 1; ; left-- {
+		var parsed T
+		var wait time.Duration
+		answer, again, err := ask(ctx, m, command, args)
 		if err == nil {
-			return answer, nil
+			parsed, err = parse(answer)
+			if again = passing(err); again {
+				wait = waits.NextBackOff()
+			}
 		}
-		if !broken || ctx.Err() != nil {
-			break
+		if left == 0 || !again {
+			return parsed, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return parsed, err
 		}
 	}
-	return "", err
+}
+
+// passing reports whether the server may do better in a moment.
+func passing(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Verdict.Reaction.Again()
 }
 
 // ask asks once. broken reports whether the answer broke off, which the mirror
@@ -114,25 +137,38 @@ var ErrUnknownRevision = errors.New("unknown revision")
 // Lookup returns the full hash of a revision, which may be a hash, a name, or a
 // number. If the server has none, or several, the error is ErrUnknownRevision.
 func Lookup(ctx context.Context, m *mirror.Mirror, revision string) (string, error) {
-	answer, err := Ask(ctx, m, "lookup", url.Values{"key": {revision}})
-	if err != nil {
-		return "", err
-	}
-	return parseLookup(answer)
+	return askFor(ctx, m, "lookup", url.Values{"key": {revision}}, func(answer string) (string, error) {
+		return parseLookup(answer, revision)
+	})
 }
 
-func parseLookup(answer string) (string, error) {
+func parseLookup(answer, revision string) (string, error) {
 	found, rest, _ := strings.Cut(strings.TrimSpace(answer), " ")
 	switch {
 	case found == "1" && (source.IsNode(rest) || rest == source.NullNode):
 		return rest, nil
-	case found == "0":
+	case found == "0" && isAbout(rest, revision):
 		return "", ErrUnknownRevision
+	case found == "0":
+		return "", &Error{Command: "lookup", Verdict: classify.Verdict{
+			Reaction: classify.Retry, Message: fmt.Sprintf("the server failed: %.80q", rest), Source: true,
+		}}
 	default:
 		return "", &Error{Command: "lookup", Verdict: classify.Verdict{
 			Reaction: classify.Next, Message: fmt.Sprintf("not a Mercurial server, the answer to lookup is %.40q", answer),
 		}}
 	}
+}
+
+var missing = regexp.MustCompile(`(?i)unknown revision|no match found|ambiguous identifier|(hidden|filtered) revision|no node`)
+
+// isAbout reports whether the text of an error is about a revision. A server that
+// fails inside answers in the same way as one that has no such revision: one that
+// has just been started and is asked by several at once says "module
+// 'mercurial.changelog' has no attribute 'changelog'". It may speak any language,
+// but names the revision in all of them.
+func isAbout(text, revision string) bool {
+	return missing.MatchString(text) || strings.Contains(text, "'"+revision+"'") || strings.Contains(text, "@"+revision+":")
 }
 
 // A batch is several commands in one request. What separates them is escaped
@@ -149,10 +185,12 @@ func Lookups(ctx context.Context, m *mirror.Mirror, revisions ...string) ([]stri
 	for i, revision := range revisions {
 		commands[i] = "lookup key=" + escape.Replace(revision)
 	}
-	answer, err := Ask(ctx, m, "batch", url.Values{"cmds": {strings.Join(commands, ";")}})
-	if err != nil {
-		return nil, err
-	}
+	return askFor(ctx, m, "batch", url.Values{"cmds": {strings.Join(commands, ";")}}, func(answer string) ([]string, error) {
+		return parseLookups(answer, revisions)
+	})
+}
+
+func parseLookups(answer string, revisions []string) ([]string, error) {
 	nodes := strings.Split(answer, ";")
 	if len(nodes) != len(revisions) {
 		return nil, &Error{Command: "batch", Verdict: classify.Verdict{
@@ -160,7 +198,8 @@ func Lookups(ctx context.Context, m *mirror.Mirror, revisions ...string) ([]stri
 		}}
 	}
 	for i, node := range nodes {
-		nodes[i], err = parseLookup(unescape.Replace(node))
+		var err error
+		nodes[i], err = parseLookup(unescape.Replace(node), revisions[i])
 		if err != nil && !errors.Is(err, ErrUnknownRevision) {
 			return nil, err
 		}

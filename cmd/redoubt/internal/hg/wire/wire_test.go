@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/source"
 )
 
 func TestParseManifest(t *testing.T) {
@@ -14,6 +16,41 @@ func TestParseManifest(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// A server says in one way that it has no such revision and that something broke
+// in it. Only the first is an answer: the texts are those of Mercurial 6.3.
+func TestParseLookup(t *testing.T) {
+	node := strings.Repeat("ab", 20)
+	tests := []struct {
+		answer, revision string
+		want             string
+		err              string
+	}{
+		{"1 " + node + "\n", "tip", node, ""},
+		{"1 " + source.NullNode + "\n", "0", source.NullNode, ""}, // nothing in it
+		{"0 unknown revision '900'\n", "900", "", "unknown revision"},
+		{"0 unbekannte Revision 'foo'\n", "foo", "", "unknown revision"},
+		{"0 unknown revision 'Zweig-?'\n", "Zweig-ü", "", "unknown revision"},
+		{"0 00changelog@a: ambiguous identifier\n", "a", "", "unknown revision"},
+		{"0 00changelog@abc: mehrdeutig\n", "abc", "", "unknown revision"},
+		{"0 hidden revision 'abc'\n", "abc", "", "unknown revision"},
+		{"0 module 'mercurial.changelog' has no attribute 'changelog'\n", "0", "", "lookup: the server failed: \"module 'mercurial.changelog' has no attribute 'changelog'\""},
+		{"0 [Errno 24] Too many open files: '/repo/.hg/store/00changelog.i'\n", "0", "", "lookup: the server failed: \"[Errno 24] Too many open files: '/repo/.hg/store/00changelog.i'\""},
+		{"0\n", "0", "", "lookup: the server failed: \"\""},
+		{"<html>", "0", "", "lookup: not a Mercurial server, the answer to lookup is \"<html>\""},
+		{"1 beef", "0", "", "lookup: not a Mercurial server, the answer to lookup is \"1 beef\""},
+	}
+	for _, tt := range tests {
+		got, err := parseLookup(tt.answer, tt.revision)
+		said := ""
+		if err != nil {
+			said = err.Error()
+		}
+		if got != tt.want || said != tt.err {
+			t.Errorf("%q for %s: %q, %s, want %q, %s", tt.answer, tt.revision, got, said, tt.want, tt.err)
+		}
 	}
 }
 
