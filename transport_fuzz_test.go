@@ -75,7 +75,7 @@ func FuzzTransport(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, sequence []byte, options uint8) {
 		if len(sequence) > 20 {
-			t.Skip()
+			return // the shorter ones have it all
 		}
 		synctest.Test(t, func(t *testing.T) { misbehave(t, sequence, options) })
 	})

@@ -57,7 +57,7 @@ func FuzzPolicy_schedule(f *testing.F) {
 	f.Add(int64(DefaultCap), max64, int64(1), max64, .1, true, false, true)
 	f.Fuzz(func(t *testing.T, own, left, after, maxAfter int64, random float64, known, refused, throttled bool) {
 		if !(random >= 0 && random < 1) || maxAfter < 0 {
-			t.Skip("no such input")
+			return // there is no such input
 		}
 		var errs []error
 		if known {
