@@ -585,7 +585,8 @@ func TestCheckLayer_LockedMutex(t *testing.T) {
 	if got := r.String(); !strings.Contains(got, "stuck") {
 		t.Errorf("report = %q, want stuck", got)
 	}
-	mu.Unlock() // lets the bubble come to its end
+	// The mutex stays locked: a bubble that went on now would end at any time,
+	// and tell package testing of it when that has ended itself.
 }
 
 // The report of a leak has the stack of the goroutine.
