@@ -1,7 +1,11 @@
 package runcmd
 
 import (
+	"bufio"
+	"io"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -35,13 +39,14 @@ func TestShowHidesLogins(t *testing.T) {
 
 // FuzzQuote asks a shell.
 func FuzzQuote(f *testing.F) {
-	bash, err := exec.LookPath("bash")
-	if err != nil {
+	if _, err := exec.LookPath("bash"); err != nil {
 		f.Fatal("there is no bash to ask")
 	}
 	for _, s := range []string{"", "a b", "it's", "a\nb", "\xff", "-n", "!!", "\x7f", "€\u202e"} {
 		f.Add(s)
 	}
+	var bash shell
+	f.Cleanup(bash.stop)
 	f.Fuzz(func(t *testing.T, s string) {
 		if strings.ContainsRune(s, 0) {
 			return // no argument holds a NUL
@@ -50,9 +55,85 @@ func FuzzQuote(f *testing.F) {
 		if strings.ContainsFunc(quoted, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			t.Fatalf("%q can't be printed", quoted)
 		}
-		out, err := exec.Command(bash, "-c", `printf '%s\0' `+quoted).Output()
-		if err != nil || string(out) != s+"\x00end\x00" {
-			t.Fatalf("%s is read as %q, %v; want %q", quoted, out, err, s)
+		got, err := bash.words(quoted)
+		if want := []string{s, "end"}; err != nil || !slices.Equal(got, want) {
+			t.Fatalf("%s is read as %q, %v; want %q", quoted, got, err, want)
 		}
 	})
+}
+
+// A shell is a bash that splits one line after the other into words: a process
+// for each would take most of the time of fuzzing. It starts when it is asked,
+// and anew after an error.
+type shell struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func (s *shell) words(line string) ([]string, error) {
+	if s.cmd == nil {
+		if err := s.start(); err != nil {
+			return nil, err
+		}
+	}
+	words, err := s.ask(line)
+	if err != nil {
+		s.stop()
+	}
+	return words, err
+}
+
+func (s *shell) start() error {
+	cmd := exec.Command("bash", "-c", `
+		words() { printf '%d\0' $#; printf '%s\0' "$@"; }
+		while IFS= read -r line; do eval "words $line" </dev/null || exit; done`)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	*s = shell{cmd, in, bufio.NewReader(out)}
+	return nil
+}
+
+func (s *shell) stop() {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.in.Close() // ends the loop
+	_ = s.cmd.Wait()
+	*s = shell{}
+}
+
+func (s *shell) ask(line string) ([]string, error) {
+	if _, err := io.WriteString(s.in, line+"\n"); err != nil {
+		return nil, err
+	}
+	count, err := s.word()
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return nil, err
+	}
+	words := make([]string, n)
+	for i := range words {
+		if words[i], err = s.word(); err != nil {
+			return nil, err
+		}
+	}
+	return words, nil
+}
+
+func (s *shell) word() (string, error) {
+	word, err := s.out.ReadString(0)
+	return strings.TrimSuffix(word, "\x00"), err
 }
