@@ -48,7 +48,7 @@ func (e *OpenError) Error() string {
 		}
 		message += fmt.Sprintf(" (%d of %d calls %s)", bad, e.Counts.Calls(), what)
 	case ReasonConsecutive:
-		message += fmt.Sprintf(" (%d failures in a row)", e.Counts.Consecutive)
+		message += " (" + inARow(e.Counts.Consecutive) + ")"
 	case ReasonProbeFailed:
 		message += " (a probe failed)"
 	case ReasonProbeTimeout:
@@ -95,6 +95,13 @@ func (e *OpenError) ErrorType() string {
 		return "breaker_half_open"
 	}
 	return "breaker_open"
+}
+
+func inARow(failures int64) string {
+	if failures == 1 {
+		return "1 failure"
+	}
+	return fmt.Sprintf("%d failures in a row", failures)
 }
 
 func label(name, key string) string {

@@ -39,7 +39,7 @@ func TestGroup(t *testing.T) {
 	wantErr(t, g.Do(a, fail), errDown)
 	err := g.Do(a, succeed)
 	wantErr(t, err, ErrOpen)
-	if got, want := err.Error(), "breaker: hosts a.example is open (1 failures in a row), last: down"; got != want {
+	if got, want := err.Error(), "breaker: hosts a.example is open (1 failure), last: down"; got != want {
 		t.Errorf("err = %q, want %q", got, want)
 	}
 	wantErr(t, g.Do(b, succeed), nil)
@@ -70,7 +70,7 @@ func TestGroup_EmptyKey(t *testing.T) {
 	g.Do(t.Context(), fail)
 	err := g.Do(t.Context(), succeed)
 	wantErr(t, err, ErrOpen)
-	if got, want := err.Error(), "breaker: hosts is open (1 failures in a row), last: down"; got != want {
+	if got, want := err.Error(), "breaker: hosts is open (1 failure), last: down"; got != want {
 		t.Errorf("err = %q, want %q", got, want)
 	}
 }

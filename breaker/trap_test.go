@@ -512,7 +512,7 @@ func TestTrap_G15_AnonymousRejection(t *testing.T) {
 		b.Do(t.Context(), fail)
 		time.Sleep(time.Second / 4)
 		refusal := wantRefused(t, b)
-		if got, want := refusal.Error(), "breaker: billing is open (1 failures in a row), last: down"; got != want {
+		if got, want := refusal.Error(), "breaker: billing is open (1 failure), last: down"; got != want {
 			t.Errorf("Error() = %q, want %q", got, want)
 		}
 		if got, ok := refusal.RetryAfter(); got != time.Second*3/4 || !ok {

@@ -281,8 +281,8 @@ func TestFailover_FailOpen(t *testing.T) {
 		}
 		s.sick = map[string]error{"a": errDown}
 		_, asked, err = s.do(t.Context(), f)
-		want := "failover: abc: every endpoint failed: a: down; b: skipped for another 5s: breaker: b is open (1 failures in a row), last: down;" +
-			" c: skipped for another 5s: breaker: c is open (1 failures in a row), last: down"
+		want := "failover: abc: every endpoint failed: a: down; b: skipped for another 5s: breaker: b is open (1 failure), last: down;" +
+			" c: skipped for another 5s: breaker: c is open (1 failure), last: down"
 		if fmt.Sprint(err) != want || asked != "a" {
 			t.Errorf("%v having asked %q, want %s", err, asked, want)
 		}
