@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/redoubttest"
@@ -35,6 +38,31 @@ func ExampleDo() {
 	// invoice 42 <nil>
 }
 
+// What to do instead, once all layers have given up, is plain Go: the caller
+// knows which failures an older answer can stand in for.
+func ExampleDo_fallback() {
+	stack := redoubt.Stack{
+		breaker.New(breaker.Config{Name: "rates", Consecutive: 1}),
+		timeout.Limit(time.Second),
+	}
+	lastKnown := 1.09
+	rate := func(ctx context.Context) (float64, error) {
+		rate, err := redoubt.Do(ctx, stack, func(context.Context) (float64, error) {
+			return 0, errors.New("connection refused")
+		})
+		if errors.Is(err, breaker.ErrOpen) {
+			return lastKnown, nil
+		}
+		return rate, err
+	}
+	for range 2 {
+		fmt.Println(rate(context.Background()))
+	}
+	// Output:
+	// 0 connection refused
+	// 1.09 <nil>
+}
+
 // The order of the layers is the meaning.
 func ExampleStack() {
 	hang := func(ctx context.Context) error {
@@ -59,6 +87,30 @@ func ExampleStack() {
 	// attempt 2
 	// attempt 3
 	// retry: gave up after 3 attempts: timeout: exceeded 20ms
+}
+
+// A stack guards whatever makes calls with a context. This interceptor is one for
+// the clients of google.golang.org/grpc, with fewer parameters.
+func ExampleStack_interceptor() {
+	stack := redoubt.Stack{
+		retry.Policy{Backoff: retry.Constant(0)},
+		timeout.Limit(time.Second),
+	}
+	type invoker func(ctx context.Context, method string, reply *string) error
+	intercept := func(ctx context.Context, method string, reply *string, invoke invoker) error {
+		return stack.Do(ctx, func(ctx context.Context) error {
+			return invoke(ctx, method, reply)
+		})
+	}
+
+	var reply string
+	err := intercept(context.Background(), "/billing.Invoices/Get", &reply,
+		func(ctx context.Context, _ string, reply *string) (err error) {
+			*reply, err = fetch(ctx)
+			return err
+		})
+	fmt.Println(reply, err)
+	// Output: invoice 42 <nil>
 }
 
 func ExampleCheck() {
@@ -93,6 +145,35 @@ func ExampleLayerFunc() {
 	// attempt 2: connection reset
 	// attempt 3: <nil>
 	// invoice 42 <nil>
+}
+
+// tokens stands for a *rate.Limiter of golang.org/x/time/rate.
+type tokens int
+
+func (t *tokens) Wait(context.Context) error {
+	if *t--; *t < 0 {
+		return errors.New("rate: the next token would come after the deadline")
+	}
+	return nil
+}
+
+// A rate limit, to stay within a quota, is a layer of one function.
+func ExampleLayerFunc_rateLimit() {
+	limiter := tokens(2)
+	quota := redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+		if err := limiter.Wait(ctx); err != nil {
+			return retry.Permanent(err) // the deadline comes before the next token
+		}
+		return call(ctx)
+	})
+	stack := redoubt.Stack{
+		retry.Policy{Backoff: retry.Constant(0)},
+		quota, // inside the retry: each attempt takes a token
+	}
+	_, err := redoubt.Do(context.Background(), stack, fetch)
+	fmt.Println(err)
+	// Output:
+	// retry: gave up after 3 attempts (not to be retried): rate: the next token would come after the deadline
 }
 
 // What a stack does to a call, and what is wrong with it: each attempt may take
@@ -214,4 +295,207 @@ func ExampleWithIdempotent() {
 	// Output:
 	// 503 Service Unavailable requests so far: 1
 	// 200 OK requests so far: 3
+}
+
+// What layers see of a failed response is a StatusError. Here a 500 is final,
+// since this service answers so whenever the same request comes again.
+func ExampleStatusError() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("503, 500"))
+	client := &http.Client{Transport: &redoubt.Transport{
+		Base: server,
+		Layer: retry.Policy{
+			Backoff: retry.Constant(0),
+			Retryable: func(err error) bool {
+				status, ok := errors.AsType[*redoubt.StatusError](err)
+				return !ok || status.StatusCode != http.StatusInternalServerError
+			},
+		},
+	}}
+	resp, err := client.Get("https://billing.example/invoices/42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status, "after", server.Count(), "requests")
+	// Output:
+	// 500 Internal Server Error after 2 requests
+}
+
+// A SendError tells whether the server can have acted on the request.
+func ExampleSendError() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("refused, reset"))
+	client := &http.Client{Transport: &redoubt.Transport{Base: server}}
+	for range 2 {
+		_, err := client.Post("https://billing.example/charges", "text/plain", http.NoBody)
+		if failed, ok := errors.AsType[*redoubt.SendError](err); ok {
+			fmt.Printf("may have been carried out: %t, may be sent again: %t\n", failed.Sent, failed.Retryable())
+		}
+	}
+	// Output:
+	// may have been carried out: false, may be sent again: true
+	// may have been carried out: true, may be sent again: false
+}
+
+// A server that accepts the request and never answers.
+func ExampleTimeoutError() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("hang"))
+	client := &http.Client{Transport: &redoubt.Transport{Base: server, HeaderTimeout: 10 * time.Millisecond}}
+	_, err := client.Get("https://billing.example/invoices/42")
+	if silent, ok := errors.AsType[*redoubt.TimeoutError](err); ok {
+		fmt.Println(silent.Limit, errors.Is(err, context.DeadlineExceeded))
+	}
+	// Output:
+	// 10ms true
+}
+
+// A service that has just stored an object may answer 404 for a while.
+func ExampleFailureStatus() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("404, 503, ok"))
+	client := &http.Client{Transport: &redoubt.Transport{
+		Base:  server,
+		Layer: retry.Policy{Backoff: retry.Constant(0)},
+		Failure: func(resp *http.Response) bool {
+			return resp.StatusCode == http.StatusNotFound || redoubt.FailureStatus(resp.StatusCode)
+		},
+	}}
+	resp, err := client.Get("https://storage.example/objects/7")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status, "after", server.Count(), "requests")
+	// Output:
+	// 200 OK after 3 requests
+}
+
+// Prepare runs before each attempt, so that none goes out with a token that has
+// expired while the call waited.
+func ExampleTransport_prepare() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("503, ok"))
+	issued := 0
+	client := &http.Client{Transport: &redoubt.Transport{
+		Base:  server,
+		Layer: retry.Policy{Backoff: retry.Constant(0)},
+		Prepare: func(req *http.Request) error {
+			issued++
+			req.Header.Set("Authorization", fmt.Sprintf("Bearer token-%d", issued))
+			return nil
+		},
+	}}
+	resp, err := client.Get("https://billing.example/invoices/42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	for _, call := range server.Calls() {
+		fmt.Println(call.Header.Get("Authorization"), call.StatusCode)
+	}
+	// Output:
+	// Bearer token-1 503
+	// Bearer token-2 200
+}
+
+// Host keeps servers apart: the failures of one do not refuse requests to
+// another.
+func ExampleHost() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("reset, ok"))
+	client := &http.Client{Transport: &redoubt.Transport{
+		Base: server,
+		Layer: breaker.NewGroup(breaker.GroupConfig{
+			Breaker: breaker.Config{Name: "mirrors", Consecutive: 1},
+			Key:     redoubt.Host,
+		}),
+	}}
+	for _, url := range []string{"https://a.example/", "https://a.example/", "https://b.example/"} {
+		resp, err := client.Get(url)
+		if err != nil {
+			fmt.Println(url, "refused by the breaker:", errors.Is(err, breaker.ErrOpen))
+			continue
+		}
+		defer resp.Body.Close()
+		fmt.Println(url, resp.Status)
+	}
+	// Output:
+	// https://a.example/ refused by the breaker: false
+	// https://a.example/ refused by the breaker: true
+	// https://b.example/ 200 OK
+}
+
+// get sends a request with ctx and prints what becomes of it.
+func get(ctx context.Context, client *http.Client) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://billing.example/invoices/42", http.NoBody)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status)
+}
+
+// A health check wants to know how the server is now, not after two retries.
+func ExampleWithoutRetry() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("503, ok"))
+	client := &http.Client{Transport: &redoubt.Transport{
+		Base:  server,
+		Layer: retry.Policy{Backoff: retry.Constant(0)},
+	}}
+	get(redoubt.WithoutRetry(context.Background()), client)
+	// Output: 503 Service Unavailable
+}
+
+// One request has layers of its own, here more attempts than the others.
+func ExampleWithLayer() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("4*503, ok"))
+	client := &http.Client{Transport: &redoubt.Transport{
+		Base:  server,
+		Layer: retry.Policy{Backoff: retry.Constant(0)},
+	}}
+	patient := retry.Policy{MaxAttempts: 5, Backoff: retry.Constant(0)}
+	get(redoubt.WithLayer(context.Background(), patient), client)
+	// Output: 200 OK
+}
+
+// A long poll is meant to be silent for a while.
+func ExampleWithoutTimeouts() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("slow 20ms"))
+	client := &http.Client{Transport: &redoubt.Transport{Base: server, HeaderTimeout: time.Millisecond}}
+	get(redoubt.WithoutTimeouts(context.Background()), client)
+	// Output: 200 OK
+}
+
+// A spanPrinter stands for the TracerProvider of an SDK.
+type spanPrinter struct{ noop.TracerProvider }
+
+func (spanPrinter) Tracer(string, ...trace.TracerOption) trace.Tracer { return namePrinter{} }
+
+type namePrinter struct{ noop.Tracer }
+
+func (namePrinter) Start(ctx context.Context, name string, _ ...trace.SpanStartOption) (context.Context, trace.Span) {
+	fmt.Println("span:", name)
+	return ctx, noop.Span{}
+}
+
+// As the first layer Telemetry names the call and says where its spans go. The
+// spans are one for the call and one for each attempt.
+func ExampleTelemetry() {
+	stack := redoubt.Stack{
+		redoubt.Telemetry{Name: "billing", TracerProvider: spanPrinter{}},
+		retry.Policy{Backoff: retry.Constant(0)},
+	}
+	invoice, err := redoubt.Do(context.Background(), stack, fetch)
+	fmt.Println(invoice, err)
+	// Output:
+	// span: redoubt billing
+	// span: attempt billing
+	// span: attempt billing
+	// span: attempt billing
+	// invoice 42 <nil>
 }

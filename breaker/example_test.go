@@ -168,6 +168,56 @@ func ExampleGroup() {
 	fmt.Println(group.Do(as("acme"), available))
 	fmt.Println(group.Do(as("umbrella"), available))
 	// Output:
-	// breaker: storage acme is open (1 failures in a row), last: 503 Service Unavailable
+	// breaker: storage acme is open (1 failure), last: 503 Service Unavailable
 	// <nil>
+}
+
+// A dependency that answers, but far too slowly, trips the breaker as well.
+func ExampleConfig_slowCall() {
+	ctx := context.Background()
+	br := breaker.New(breaker.Config{
+		Name:      "billing",
+		Window:    10 * time.Second,
+		MinCalls:  2,
+		SlowCall:  time.Millisecond,
+		SlowRatio: 0.5,
+	})
+
+	for range 2 {
+		br.Do(ctx, func(context.Context) error {
+			time.Sleep(2 * time.Millisecond)
+			return nil
+		})
+	}
+	fmt.Println(br.Do(ctx, available))
+	// Output: breaker: billing is open (2 of 2 calls were slow), last: breaker: call is too slow
+}
+
+// Status and History are for those who look at a breaker.
+func ExampleBreaker_Status() {
+	br := breaker.New(breaker.Config{Name: "billing", MinCalls: 2})
+	for range 2 {
+		br.Do(context.Background(), unavailable)
+	}
+
+	status := br.Status()
+	fmt.Println(status.State, "in state number", status.Generation)
+	for _, t := range br.History() {
+		fmt.Printf("%v -> %v: %s, %.0f %% of %d calls\n", t.From, t.To, t.Reason, 100*t.Counts.FailureRatio(), t.Counts.Calls())
+	}
+	// Output:
+	// open in state number 1
+	// closed -> open: failure_ratio, 100 % of 2 calls
+}
+
+// A caller asks first if the call would be in vain and is costly to prepare.
+func ExampleBreaker_Refusal() {
+	br := breaker.New(breaker.Config{Name: "archive", Consecutive: 1})
+	br.Do(context.Background(), unavailable)
+
+	if err := br.Refusal(); err != nil {
+		fmt.Println("not compressing:", err)
+		return
+	}
+	// Output: not compressing: breaker: archive is open (1 failure), last: 503 Service Unavailable
 }

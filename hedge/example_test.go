@@ -4,14 +4,17 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/hedge"
+	"github.com/redoubt-go/redoubt/redoubttest"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
 )
@@ -98,12 +101,80 @@ func ExampleHedger_Delay() {
 	// true
 }
 
-// What is not a GET is hedged only if its caller says that it may be.
+// What is not a GET is hedged only if its caller says that it may be. Here the
+// first request is never answered, so that it takes a hedge to get a response.
 func ExampleWithIdempotent() {
+	server := redoubttest.NewDependency(redoubttest.MustParse("hang, ok"))
+	client := &http.Client{Transport: &hedge.Transport{
+		Base:   server,
+		Hedger: hedge.New(hedge.Config{Delay: 10 * time.Millisecond, MaxExtra: 1}),
+	}}
+
 	ctx := hedge.WithIdempotent(context.Background())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "https://billing.example/invoices/7", http.NoBody)
-	fmt.Println(req.Method, err)
-	// Output: PUT <nil>
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status, "after", server.Count(), "requests")
+	// Output: 200 OK after 2 requests
+}
+
+// The result of a run that lost, but succeeded all the same, is freed.
+func ExampleFuncDiscard() {
+	var dials atomic.Int32
+	freed := make(chan string, 1)
+	dial := func(ctx context.Context) (string, error) {
+		if dials.Add(1) == 1 {
+			<-ctx.Done() // until the other has won
+			return "connection 1", nil
+		}
+		return "connection 2", nil
+	}
+
+	hedger := hedge.New(hedge.Config{Delay: 10 * time.Millisecond, MaxExtra: 1})
+	conn, err := hedge.FuncDiscard(hedger, dial, func(late string) { freed <- late })(context.Background())
+	fmt.Println(conn, err)
+	fmt.Println("freed:", <-freed)
+	// Output:
+	// connection 2 <nil>
+	// freed: connection 1
+}
+
+// Each host has latencies and hedges of its own, and the budget that its
+// retries draw on.
+func ExampleGroup() {
+	budgets := retry.NewBudgetGroup(retry.BudgetGroupConfig{Key: redoubt.Host})
+	hedgers := hedge.NewGroup(hedge.GroupConfig{
+		Hedger: hedge.Config{
+			Name:    "mirrors",
+			Budgets: func(ctx context.Context) hedge.Budget { return budgets.For(ctx) },
+		},
+		Key: redoubt.Host,
+	})
+	client := &http.Client{Transport: &redoubt.Transport{
+		Layer: redoubt.Stack{retry.Policy{Budgets: budgets}, timeout.Limit(time.Second)},
+		Base: &hedge.Transport{
+			Base:    redoubttest.NewDependency(redoubttest.MustParse("ok")),
+			Hedgers: hedgers,
+		},
+	}}
+	for _, url := range []string{"https://a.example/", "https://b.example/"} {
+		resp, err := client.Get(url)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_ = resp.Body.Close()
+	}
+	fmt.Println(slices.Sorted(maps.Keys(hedgers.Hedgers())))
+	// Output: [https://a.example:443 https://b.example:443]
 }
 
 func ExampleHedger_Check() {

@@ -130,3 +130,31 @@ func ExampleGroup() {
 	// limit: storage acme: 1 of 1 calls are under way
 	// <nil>
 }
+
+// An Error tells how far the limit is from letting the call run.
+func ExampleError() {
+	l := limit.New(limit.Config{Name: "billing", Fixed: 2})
+	ctx := context.Background()
+	err := l.Do(ctx, func(ctx context.Context) error {
+		return l.Do(ctx, func(ctx context.Context) error {
+			return l.Do(ctx, func(context.Context) error { return nil })
+		})
+	})
+	if refusal, ok := errors.AsType[*limit.Error](err); ok {
+		fmt.Println(refusal.Name, refusal.Reason, refusal.InFlight, "of", refusal.Limit)
+	}
+	// Output: billing reached 2 of 2
+}
+
+// What a limiter does now, for a status page.
+func ExampleLimiter() {
+	l := limit.New(limit.Config{Name: "billing"})
+	err := l.Do(context.Background(), func(context.Context) error {
+		fmt.Println(l.InFlight(), "of", l.Limit(), "under way,", l.Waiting(), "waiting")
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// 1 of 20 under way, 0 waiting
+	// <nil>
+}

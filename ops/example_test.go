@@ -78,3 +78,22 @@ func ExampleConfig_authorize() {
 	// 403 closed
 	// 200 open
 }
+
+// On a machine of one's own everybody may act, as long as they are there.
+func ExampleLoopback() {
+	mail := breaker.New(breaker.Config{Name: "mail"})
+	view := ops.New(ops.Config{Layers: []redoubt.Layer{mail}, Authorize: ops.Loopback})
+	command := func(from string) {
+		r := httptest.NewRequest(http.MethodPost, "http://localhost/debug/redoubt/control", strings.NewReader(`{"id":"b1","action":"force_open"}`))
+		r.Header.Set("Content-Type", "application/json")
+		r.RemoteAddr = from
+		w := httptest.NewRecorder()
+		view.ServeHTTP(w, r)
+		fmt.Println(from, w.Code, mail.State())
+	}
+	command("192.0.2.1:4711")
+	command("127.0.0.1:4711")
+	// Output:
+	// 192.0.2.1:4711 403 closed
+	// 127.0.0.1:4711 200 open
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -95,4 +96,33 @@ func (g gate) Do(ctx context.Context, call func(context.Context) error) error {
 // The whole of a conformance test.
 func TestGate(t *testing.T) {
 	redoubttest.CheckLayer(t, func() gate { return gate{} })
+}
+
+// Two requests, one after the other, share a connection, as long as the body of
+// the first is read to its end and closed.
+func ExampleConns() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "ok")
+	}))
+	defer server.Close()
+
+	var conns redoubttest.Conns
+	transport := &http.Transport{DialContext: conns.DialContext(nil)}
+	client := &http.Client{Transport: transport}
+	for range 2 {
+		resp, err := client.Get(server.URL)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+	}
+	fmt.Println("opened:", conns.Opened())
+
+	transport.CloseIdleConnections()
+	fmt.Println(conns.Wait(context.Background()), "open:", conns.Open())
+	// Output:
+	// opened: 1
+	// <nil> open: 0
 }

@@ -34,3 +34,26 @@ func ExampleError() {
 	// Output:
 	// context deadline exceeded false
 }
+
+// The cause of the call's context tells why it has ended.
+func ExampleLimit() {
+	err := timeout.Limit(10*time.Millisecond).Do(context.Background(), func(ctx context.Context) error {
+		<-ctx.Done()
+		fmt.Println("in the call:", context.Cause(ctx))
+		return fmt.Errorf("export: %w", ctx.Err())
+	})
+	fmt.Println(err)
+	// Output:
+	// in the call: timeout: exceeded 10ms
+	// timeout: exceeded 10ms: export: context deadline exceeded
+}
+
+// What has succeeded late has succeeded.
+func ExampleLimit_Do() {
+	err := timeout.Limit(time.Millisecond).Do(context.Background(), func(ctx context.Context) error {
+		<-ctx.Done()
+		return nil // done all the same
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
