@@ -9,22 +9,23 @@ import (
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
-// DefaultMax stands for a zero GroupConfig.Max.
-const DefaultMax = 1024
+// DefaultMaxBreakers stands for a zero GroupConfig.Max.
+const DefaultMaxBreakers = 1024
 
-// GroupConfig says how a [Group] makes and keeps its breakers.
+// A GroupConfig says how a [Group] makes and keeps its breakers.
 type GroupConfig struct {
-	// Breaker is the configuration of each breaker. They all bear its Name.
+	// Breaker is the configuration of each breaker. They all have its Name.
 	Breaker Config
 
 	// Key returns the key of the call that ctx belongs to, such as
-	// redoubt.Host. It must not be nil.
+	// redoubt.Host. It must not be nil. The empty string is a key like any
+	// other.
 	Key func(ctx context.Context) string
 
-	// Max is the most breakers kept. Beyond it the breaker that was unused
-	// for longest is forgotten, but never one that is in its cooldown or
-	// forced; if only such are found, the newcomer's breaker lasts for one
-	// call. Zero means DefaultMax.
+	// Max is the most breakers kept. Beyond it the least recently used one is
+	// forgotten, but never one that is in its cooldown or forced; if only such
+	// are found, the newcomer's breaker lasts for one call. Zero means
+	// DefaultMaxBreakers.
 	Max int
 }
 
@@ -50,7 +51,7 @@ func NewGroup(config GroupConfig) *Group {
 	case config.Max < 0:
 		g.err = law.Misuse("breaker: group %s: Max is %d, must not be negative", config.Breaker.Name, config.Max)
 	}
-	g.breakers = keyed.New(orDefault(config.Max, DefaultMax),
+	g.breakers = keyed.New(orDefault(config.Max, DefaultMaxBreakers),
 		func(key string) *Breaker { return newBreaker(config.Breaker, key) },
 		func(b *Breaker) bool { p := b.phase.Load(); return p.forced || p.state == Open && !p.over() })
 	telemetry.ObserveBreaker(g, (*Group).report)
@@ -68,7 +69,8 @@ func (g *Group) Do(ctx context.Context, call func(context.Context) error) error 
 	return g.For(ctx).Do(ctx, call)
 }
 
-// For returns the breaker for the call that ctx belongs to.
+// For returns the breaker for the call that ctx belongs to, a new one if its key
+// has none. If g makes no sense, that breaker's Check says why.
 func (g *Group) For(ctx context.Context) *Breaker {
 	if err := g.Check(); err != nil {
 		return invalid(err)
@@ -100,7 +102,7 @@ func (g *Group) Config() GroupConfig {
 	return g.config
 }
 
-// Name returns the name that all breakers of the group bear.
+// Name returns the name that all breakers of the group have.
 func (g *Group) Name() string {
 	if g == nil {
 		return ""
@@ -117,7 +119,7 @@ func (g *Group) Check() error {
 	return g.err
 }
 
-// Explain tells redoubt.Check what the breakers of g do.
+// Explain returns the redoubt.Facts of the breakers of g, for redoubt.Explain and redoubt.Check.
 func (g *Group) Explain() explain.Facts {
 	if g == nil {
 		return Config{}.explain()

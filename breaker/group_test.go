@@ -108,12 +108,12 @@ func TestGroup_Bounded(t *testing.T) {
 		wantErr(t, g.Do(withHost(t, fmt.Sprint(i)), succeed), nil)
 	}
 	all := g.Breakers()
-	if len(all) != DefaultMax {
-		t.Errorf("%d breakers, want %d", len(all), DefaultMax)
+	if len(all) != DefaultMaxBreakers {
+		t.Errorf("%d breakers, want %d", len(all), DefaultMaxBreakers)
 	}
-	for i := 10_000 - DefaultMax; i < 10_000; i++ {
+	for i := 10_000 - DefaultMaxBreakers; i < 10_000; i++ {
 		if all[fmt.Sprint(i)] == nil {
-			t.Fatalf("the breaker of %d has gone, want the last %d to stay", i, DefaultMax)
+			t.Fatalf("the breaker of %d has gone, want the last %d to stay", i, DefaultMaxBreakers)
 		}
 	}
 }

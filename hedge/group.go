@@ -8,20 +8,20 @@ import (
 	"github.com/redoubt-go/redoubt/internal/law"
 )
 
-// DefaultMax stands for a zero GroupConfig.Max.
-const DefaultMax = 256
+// DefaultMaxHedgers stands for a zero GroupConfig.Max.
+const DefaultMaxHedgers = 256
 
 // GroupConfig says how a [Group] makes and keeps its hedgers.
 type GroupConfig struct {
-	// Hedger is the configuration of each hedger. They all bear its Name.
+	// Hedger is the configuration of each hedger. They all have its Name.
 	Hedger Config
 
 	// Key returns the key of the call that ctx belongs to, such as
 	// redoubt.Host. It must not be nil.
 	Key func(ctx context.Context) string
 
-	// Max is the most hedgers kept, each of about 7 KiB. Beyond it the one
-	// that was unused for longest is forgotten. Zero means DefaultMax.
+	// Max is the most hedgers kept, each of about 7 KiB. Beyond it the
+	// least recently used one is forgotten. Zero means DefaultMaxHedgers.
 	Max int
 }
 
@@ -49,7 +49,7 @@ func NewGroup(config GroupConfig) *Group {
 	}
 	most := config.Max
 	if most == 0 {
-		most = DefaultMax
+		most = DefaultMaxHedgers
 	}
 	g.hedgers = keyed.New(most,
 		func(string) *Hedger { return New(config.Hedger) },
@@ -80,7 +80,7 @@ func (g *Group) Hedgers() map[string]*Hedger {
 	return g.hedgers.Map()
 }
 
-// Name returns the name that all hedgers of the group bear.
+// Name returns the name that all hedgers of the group have.
 func (g *Group) Name() string { return g.Explain().Name }
 
 // Check reports what makes no sense in the configuration, or that g was not made
@@ -92,7 +92,7 @@ func (g *Group) Check() error {
 	return g.err
 }
 
-// Explain tells redoubt.Check what the hedgers of g do.
+// Explain returns the redoubt.Facts of the hedgers of g, for redoubt.Explain and redoubt.Check.
 func (g *Group) Explain() explain.Facts {
 	if g == nil {
 		return explain.Facts{Kind: explain.Hedge}

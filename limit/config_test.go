@@ -128,7 +128,7 @@ func TestZero(t *testing.T) {
 				t.Errorf("Do: %q, want %q", got, want)
 			}
 			l.Reset()
-			if l.Limit() != 0 || l.InFlight() != 0 || l.Waiting() != 0 || l.Name() != "" || l.Key() != "" {
+			if l.Limit() != 0 || l.InFlight() != 0 || l.Waiting() != 0 || l.Name() != "" {
 				t.Error("it has numbers or a name")
 			}
 		})

@@ -49,8 +49,8 @@ func TestGroup(t *testing.T) {
 		if len(all) != 2 || all["a.example"] != g.For(a) || all["b.example"] != g.For(b) {
 			t.Errorf("Limiters() = %v, want those of For", all)
 		}
-		if l := all["a.example"]; l.Name() != "hosts" || l.Key() != "a.example" {
-			t.Errorf("name %q, key %q; want hosts, a.example", l.Name(), l.Key())
+		if l := all["a.example"]; l.Name() != "hosts" || l.key != "a.example" {
+			t.Errorf("name %q, key %q; want hosts, a.example", l.Name(), l.key)
 		}
 		clear(all)
 		if got := len(g.Limiters()); got != 2 {

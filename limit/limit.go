@@ -422,14 +422,6 @@ func (l *Limiter) Reset() {
 // Name returns the limiter's name.
 func (l *Limiter) Name() string { return l.Explain().Name }
 
-// Key returns the key that the limiter has in a [Group], else "".
-func (l *Limiter) Key() string {
-	if l == nil {
-		return ""
-	}
-	return l.key
-}
-
 // Check reports the first field of the configuration that makes no sense, or
 // that l was not made with [New] or [Fixed].
 func (l *Limiter) Check() error {
@@ -444,7 +436,7 @@ func (l *Limiter) Check() error {
 	return nil
 }
 
-// Explain tells redoubt.Check what l does.
+// Explain returns the redoubt.Facts of l, for redoubt.Explain and redoubt.Check.
 func (l *Limiter) Explain() explain.Facts {
 	if l == nil {
 		return Config{}.explain()

@@ -86,7 +86,7 @@ func (b common) row(now time.Time) Circuit {
 		Name:       config.Name,
 		Key:        config.Key,
 		State:      latest.State.String(),
-		Common:     true,
+		Shared:     true,
 		Generation: latest.Generation,
 		Since:      latest.Opened,
 		Until:      latest.Until,

@@ -147,11 +147,11 @@ func (v *View) log(r *http.Request, message string, attrs ...slog.Attr) {
 	v.config.Logger.LogAttrs(r.Context(), slog.LevelWarn, message, attrs...)
 }
 
-// Loopback is a Config.Authorize that lets everybody do everything who is on the
-// same machine, and reaches it by the name localhost or a loopback address: then
-// no web page that a browser shows can have had its own name resolved to it. What
-// a proxy passes on is refused. It is for development, and for servers that can
-// be reached through a tunnel only.
+// Loopback is a Config.Authorize for development, and for servers that can be
+// reached only through a tunnel. It lets those do everything who are on the same
+// machine and use the name localhost or a loopback address, which no web page in
+// a browser can do under a name of its own. Requests that a proxy passes on are
+// refused.
 func Loopback(r *http.Request) error {
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
 		if r.Header.Get(name) != "" {

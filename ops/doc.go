@@ -13,7 +13,7 @@
 // of the last minutes as a timeline, the share of failures beside what the
 // breaker allows, why a circuit opened, with the error and the trace of the call
 // that opened it, the balances of budgets, and how much of a limit is in use. It
-// is told of changes as they happen, by server-sent events. It needs nothing
+// is sent changes as they happen, by server-sent events. It needs nothing
 // from anywhere else: no other files, no fonts, no scripts of others.
 //
 // # Acting

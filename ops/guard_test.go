@@ -55,7 +55,7 @@ func TestView_Shared(t *testing.T) {
 			Name: "mirror", Key: "a.test", Store: shared.NewFileStore(t.TempDir()), Consecutive: 2, Cooldown: 10 * time.Second, Jitter: shared.NoJitter,
 		})
 		v := newView(t, Config{Layers: []redoubt.Layer{b}, Authorize: anybody})
-		if got := get(t, v, "/state").Breakers.Rows[0]; got.State != "closed" || !got.Common || got.Key != "a.test" || got.Rule.Consecutive != 2 {
+		if got := get(t, v, "/state").Breakers.Rows[0]; got.State != "closed" || !got.Shared || got.Key != "a.test" || got.Rule.Consecutive != 2 {
 			t.Errorf("row is %+v, want a closed one that is shared", got)
 		}
 		for range 2 {

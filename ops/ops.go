@@ -39,8 +39,9 @@ type Config struct {
 	Clients []*http.Client
 
 	// Layers are shown with all that is in them: the layers of stacks, the
-	// guards of a failover's endpoints and the budgets of retry policies. What is inside of a layer that is not
-	// Redoubt's can't be seen; name it here by itself.
+	// guards of a failover's endpoints and the budgets of retry policies. What is
+	// inside of a layer that is not Redoubt's can't be seen; name it here by
+	// itself.
 	Layers []redoubt.Layer
 
 	// Budgets and BudgetGroups are those that no retry policy above has,
@@ -69,7 +70,7 @@ type Config struct {
 	// least 100 ms. Zero means DefaultInterval.
 	Interval time.Duration
 
-	// MaxRows is how many breakers, budgets and limits are told of, of each;
+	// MaxRows is how many breakers, budgets and limits are shown, of each;
 	// those in trouble come first. Zero means DefaultMaxRows.
 	MaxRows int
 

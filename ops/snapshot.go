@@ -32,7 +32,7 @@ type Snapshot struct {
 type Change struct {
 	Snapshot
 
-	// Gone are the ids of rows that are no longer told of, because they were
+	// Gone are the ids of rows that are no longer shown, because they were
 	// forgotten or because others are in more trouble.
 	Gone []string `json:"gone"`
 }
@@ -42,7 +42,7 @@ type Change struct {
 type Table struct {
 	Total    int `json:"total"`    // that there are
 	Matching int `json:"matching"` // of them, that match what was searched for
-	Hidden   int `json:"hidden"`   // of those, that are not told of
+	Hidden   int `json:"hidden"`   // of those, that are not shown
 }
 
 // CircuitTable is the breakers. Open, HalfOpen and Closed count all that there
@@ -82,7 +82,7 @@ type Circuit struct {
 	State      string    `json:"state"`  // closed, open or half-open
 	Forced     bool      `json:"forced"` // by ForceOpen or ForceClosed
 	Shadow     bool      `json:"shadow"` // refuses nothing
-	Common     bool      `json:"shared"` // with other processes, by package shared; as this one last saw it
+	Shared     bool      `json:"shared"` // with other processes, by package shared; as this one last saw it
 	Generation uint64    `json:"generation"`
 	Since      time.Time `json:"since,omitzero"` // when the state began, unless when it was made
 	Until      time.Time `json:"until,omitzero"` // when it will be half-open
