@@ -30,8 +30,8 @@ resolved by the primary only, and pulled from the mirrors by hash. Nothing that
 the command did not make is destroyed unless a flag allows it.
 
 The command line and the environment of Mozilla's hgtool are understood; --compat,
-a name that begins with "hgtool", or one of hgtool's own flags turns on its
-manners: it discards what is in the way, repairs, and prints "Got revision".
+a name that begins with "hgtool", or one of hgtool's own flags makes it
+behave so: it discards what is in the way, repairs, and prints "Got revision".
 
 A store below --share-base is named by the repository's first revision, as in the
 pools of hg share and robustcheckout: repositories that began as one share it,
@@ -42,7 +42,7 @@ it has the revision. DEST is not looked at.
 
 With --plan the servers are asked what they have, without counting for or against
 them; no file and no lock is touched. Working copies are whole: there are no sparse
-profiles. Times are in seconds or such as 500ms and 1m30s.
+profiles. Times are in seconds, or durations such as 500ms and 1m30s.
 
 Passwords belong in ~/.netrc. Those in URLs show nowhere but, for an instant,
 in the list of processes.`

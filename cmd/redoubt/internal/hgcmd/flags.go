@@ -78,9 +78,9 @@ func (f *flags) add(cmd *cobra.Command) {
 	fs.BoolVar(&f.json, "json", false, "print one JSON object instead of the revision")
 	fs.BoolVar(&f.trace, "trace", false, "print every request and where the time went")
 	fs.StringVar(&f.outputProps, "output-props", "", "`file` to write got_revision to, as JSON")
-	fs.BoolVarP(&f.verbose, "verbose", "v", false, "tell more")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say more")
 
-	fs.BoolVar(&f.compat, "compat", false, "have the manners of hgtool")
+	fs.BoolVar(&f.compat, "compat", false, "behave as hgtool does")
 	fs.StringVarP(&f.propsFile, "props-file", "p", "", "hgtool: buildbot's JSON `file` with the revision or branch (PROPERTIES_FILE)")
 	fs.StringVarP(&f.shareBase, "shared-dir", "s", "", "hgtool: --share-base")
 	fs.BoolVar(&f.checkOutgoing, "check-outgoing", false, "hgtool: --discard-commits")

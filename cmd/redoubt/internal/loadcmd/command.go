@@ -56,9 +56,9 @@ scenario is two seconds of overload, and three clients meet it at the same time:
 bare (http.Client alone), naive (retries everything) and redoubt (the default
 stack). Twenty seconds later there is a summary, and a page with plots.
 
---scenario chooses another from the catalogue (--list), by its name, number or
-the rest of its name; "all" for one after the other; or a YAML file: whatever has
-a "/" or ends in .yaml or .yml. The same --seed has the same faults.
+--scenario chooses another from the catalogue (--list), by its number, its name
+or both; "all" for one after the other; or a YAML file: whatever has a "/" or
+ends in .yaml or .yml. The same --seed gives the same faults.
 
 --target takes the layers of the client redoubt from a file, whose form is that of
 docs/stackfile.md. It must have no mistakes, see redoubt explain. What its layers
@@ -74,7 +74,8 @@ Requests begin when the schedule says, however many are under way, and latency
 counts from then. If this machine cannot keep up (p99 of the lag over 5 ms, or
 requests that were not started), the summary begins with a warning.
 
---check demands something of the last client, or of CLIENT: with METRIC <= BOUND:
+--check demands that METRIC <= BOUND, or >=, holds for the last client, or for the
+one that is named before it:
   useful@fault >= bare + 10        recovery <= 2s
   amplification <= 1.1             naive: recovery <= bare + 1s
 Scopes are @run (the default), @fault and @after, the 5 s after a fault. Metrics:

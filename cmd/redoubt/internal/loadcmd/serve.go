@@ -18,7 +18,7 @@ import (
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/load/front"
 )
 
-const serveLong = `Stand before a dependency as a reverse proxy: with Redoubt's layers at --listen,
+const serveLong = `Stand in front of a dependency as a reverse proxy: with Redoubt's layers at --listen,
 without them at --bare. Whatever makes load drives either or both: k6, vegeta,
 Locust, or a whole cluster of them. It sees answers; the front knows what they
 cost, and tells it at --admin:
@@ -86,7 +86,7 @@ func ServeCommand() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "serve [flags] --upstream URL",
-		Short: "Stand before a dependency, with and without the layers, for any load generator",
+		Short: "Stand in front of a dependency, with and without the layers, for any load generator",
 		Long:  serveLong,
 		Example: `  # Before a server on this machine, to be driven by vegeta:
   redoubt serve --upstream http://localhost:9000 &
@@ -106,7 +106,7 @@ func ServeCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&s.upstream, "upstream", "", "the dependency's `URL`; its path is put before those of requests")
+	f.StringVar(&s.upstream, "upstream", "", "the dependency's `URL`; its path is put in front of those of requests")
 	f.StringVar(&s.listen, "listen", "127.0.0.1:8080", "`ADDRESS` of the side with the layers")
 	f.StringVar(&s.bare, "bare", "127.0.0.1:8081", "`ADDRESS` of the side without")
 	f.StringVar(&s.admin, "admin", "127.0.0.1:8082", "`ADDRESS` of what the front knows")

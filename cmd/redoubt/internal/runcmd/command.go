@@ -39,13 +39,13 @@ type options struct {
 	verbose, quiet bool
 }
 
-const long = `Run a command until it succeeds, at most as often as --attempts says.
+const long = `Run a command until it succeeds, at most as many times as --attempts says.
 
 Between attempts it waits for a random time of at most --sleeptime, a bound that
-doubles after each attempt until it is --max-sleeptime. Times are in seconds or
-such as 500ms and 1m30s.
+doubles after each attempt until it is --max-sleeptime. Times are in seconds,
+or durations such as 500ms and 1m30s.
 
-An attempt has failed if the command exits with another status than 0, if a
+An attempt has failed if the command exits with a status other than 0, if a
 signal or a time limit ends it, or if a line of its output matches --fail-if-….
 Every failure is retried, unless --retry-… chooses some; then one of the
 conditions must hold. A time limit and --fail-if-… are always retried. What
@@ -66,8 +66,8 @@ reach the command itself but not what it started.
 
 With --breaker, runs that give the same NAME share a circuit breaker in
 --state-dir: after some failures in a row, in whatever runs, the command is not
-run any more until a cooldown is over. Then one run tries; the others go on to
-refuse until it is known how that went. "redoubt breaker status" shows it and
+run any more until a cooldown is over. Then one run tries; the others go on
+refusing until it is known how that went. "redoubt breaker status" shows it and
 "redoubt breaker reset NAME" closes it. Failures that are not to be retried do not
 count. A run with a --timeout waits for the circuit if there is time. NAME is
 stored and shown in telemetry: put no secret in it.
@@ -135,7 +135,7 @@ func Command() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.SetInterspersed(false) // what follows COMMAND is its own
-	f.VarP(&o.maxAttempts, "attempts", "a", "how often to run the command at most, the first time included")
+	f.VarP(&o.maxAttempts, "attempts", "a", "how many times to run the command at most, the first included")
 	f.VarP(&o.sleepTime, "sleeptime", "s", "how long to wait at most before the second attempt; doubles after each")
 	f.VarP(&o.maxSleepTime, "max-sleeptime", "m", "how long to wait at most before any attempt")
 	f.Var(&o.attemptTimeout, "attempt-timeout", "how long an attempt may take; 0 is no limit")
@@ -151,8 +151,8 @@ func Command() *cobra.Command {
 	f.Var(&o.failIfStderr, "fail-if-stderr", "take the attempt for failed if a line of stderr matches")
 	f.StringVar(&o.breaker, "breaker", "", "share a circuit breaker with all runs that give this `NAME`")
 	f.StringVar(&o.stateDir, "state-dir", "", "`directory` of what outlives a run (default $XDG_STATE_HOME/redoubt or ~/.local/state/redoubt)")
-	f.Var(&o.breakerFailures, "breaker-failures", "after how many failures in a row the circuit opens, at most 100")
-	f.Var(&o.breakerCooldown, "breaker-cooldown", "how long it stays open; doubles up to 10m, while it fails when it is tried")
+	f.Var(&o.breakerFailures, "breaker-failures", "how many failures in a row open the circuit, at most 100")
+	f.Var(&o.breakerCooldown, "breaker-cooldown", "how long it stays open; doubles, up to 10m, each time that a try fails")
 	f.Var(&o.stdinMode, "stdin", "what the command reads: pass it stdin, replay it for each attempt, or null")
 	// It fails for a flag that there is not.
 	_ = cmd.RegisterFlagCompletionFunc("stdin", cobra.FixedCompletions(o.stdinMode.words, cobra.ShellCompDirectiveNoFileComp))
