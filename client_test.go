@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -225,4 +227,25 @@ func TestNewClient_Concurrency(t *testing.T) {
 			t.Errorf("after the others: %v", err)
 		}
 	})
+}
+
+// What NewBase's comment lists is all that it changes. Functions can't be
+// compared, and what the default sets up when it is first used says nothing.
+func TestNewBase_LikeDefault(t *testing.T) {
+	base := reflect.ValueOf(redoubt.NewBase()).Elem()
+	standard := reflect.ValueOf(http.DefaultTransport).Elem()
+	var got []string
+	for field, value := range base.Fields() {
+		if !field.IsExported() || field.Type.Kind() == reflect.Func || field.Name == "TLSClientConfig" || field.Name == "TLSNextProto" {
+			continue
+		}
+		if !reflect.DeepEqual(value.Interface(), standard.FieldByIndex(field.Index).Interface()) {
+			got = append(got, field.Name)
+		}
+	}
+	slices.Sort(got)
+	want := []string{"ExpectContinueTimeout", "HTTP2", "MaxIdleConns", "MaxIdleConnsPerHost", "TLSHandshakeTimeout"}
+	if !slices.Equal(got, want) {
+		t.Errorf("it differs in %v, want %v", got, want)
+	}
 }

@@ -28,28 +28,39 @@
 //   - Package breaker stops calling a dependency that fails.
 //   - Package limit bounds how many calls run at once, by a number or by what the
 //     dependency copes with.
+//   - Package failover makes a call at the first of several endpoints that works.
+//
+// Package hedge sends a call once more while the first attempt is slow. That is
+// two runs at once, so it is no layer but goes inside of them.
+//
+// Package breaker/shared has a breaker for commands, which keeps its state in
+// files; package ops shows breakers, budgets and limits live; module stackfile
+// reads stacks from YAML.
 //
 // Layers know nothing of each other. They talk through methods on errors, such
 // as Retryable, RetryAfter and Rejected, which package retry documents.
 //
 // # Mistakes
 //
-// Configuration that makes no sense never panics and is never silent: [Check]
-// reports it, with the field, the value and the rule, and until it is mended the
-// layer returns the same error for every call. Check also finds orders of layers
-// that can't work.
+// A configuration that makes no sense never panics and never goes unnoticed:
+// [Check] reports it, with the field, the value and the rule, and until it is
+// corrected the layer returns the same error for every call. Check also finds
+// orders of layers that can't work.
 //
 // # Telemetry
 //
-// Every failure, retry, refusal and state change is recorded in OpenTelemetry:
-// as soon as the program installs an SDK, with nothing to configure. A call is
-// one span, each attempt a span below it, and each refusal a short span that
-// links to the failure which caused it. A call that a retry rescued is not an
-// error. See [Telemetry] for names and other providers.
+// Every failure, retry, refusal and state change is recorded in OpenTelemetry as
+// soon as the program installs an SDK, with nothing to configure. A call is one
+// span, each attempt a span below it, and each refusal a short span that links to
+// the failure that caused it. A call that a retry rescued is not an error. See
+// [Telemetry] for names and other providers, and the README's section [Telemetry
+// of every layer] for all spans, events and metrics.
 //
 // # Testing
 //
 // Package redoubttest has dependencies that fail on cue and a check that a layer
 // keeps the law. Everything here waits by package time alone, so that a bubble of
 // [testing/synctest] makes tests of it instant and exact.
+//
+// [Telemetry of every layer]: https://github.com/redoubt-go/redoubt#telemetry
 package redoubt

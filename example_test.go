@@ -63,7 +63,7 @@ func ExampleDo_fallback() {
 	// 1.09 <nil>
 }
 
-// The order of the layers is the meaning.
+// The order of the layers matters.
 func ExampleStack() {
 	hang := func(ctx context.Context) error {
 		fmt.Println("attempt", retry.Attempt(ctx))

@@ -10,7 +10,7 @@ import (
 	"github.com/redoubt-go/redoubt/internal/explain"
 )
 
-// Facts are what a layer tells of itself to [Explain] and [Check]: its kind, its
+// Facts are what a layer tells about itself to [Explain] and [Check]: its kind, its
 // name, and the numbers by which it shapes a call. A layer of your own takes part
 // by a method that returns them; it fills in the fields of its kind and leaves
 // the others zero:
@@ -48,7 +48,7 @@ type Facts = explain.Facts
 // A Kind is what a layer does to a call.
 type Kind = explain.Kind
 
-// The kinds. A layer of KindOther says by Facts.Does what it does.
+// The kinds. A layer of KindOther says in Facts.Does what it does.
 const (
 	KindOther    = explain.Opaque
 	KindTimeout  = explain.Timeout

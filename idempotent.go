@@ -26,5 +26,6 @@ func expectsContinue(req *http.Request) bool {
 
 // FailureStatus reports whether a response with this status is a failure by
 // default: 408, 425, 429, 500, 502, 503 and 504. The other statuses from 400 on
-// tell of the request rather than of the server, or do not change with time.
+// say something about the request rather than the server, or do not change with
+// time.
 func FailureStatus(status int) bool { return roundtrip.FailureStatus(status) }

@@ -10,8 +10,8 @@ import (
 )
 
 // WithIdempotent returns a context that declares the requests sent with it
-// idempotent, whatever their method: to send one twice is as good as to send it
-// once. A [Transport] then retries a POST as it would a PUT, provided that its
+// idempotent, whatever their method: sending one twice does no more than sending
+// it once. A [Transport] then retries a POST as it would a PUT, provided that its
 // body can be sent again, and so does package net/http on a connection that
 // turns out to be closed. An Idempotency-Key header says the same, also to the
 // server.

@@ -90,6 +90,16 @@ func TestDo_Context(t *testing.T) {
 	}
 }
 
+// fn's context has ended once Do has returned, if a limit is among the layers.
+func TestDo_ContextEnds(t *testing.T) {
+	ctx, err := redoubt.Do(t.Context(), timeout.Limit(time.Hour), func(ctx context.Context) (context.Context, error) {
+		return ctx, ctx.Err()
+	})
+	if err != nil || !errors.Is(ctx.Err(), context.Canceled) {
+		t.Errorf("error %v in fn, %v afterwards; want none, and Canceled", err, ctx.Err())
+	}
+}
+
 func TestLayerFunc(t *testing.T) {
 	f := redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
 		return fmt.Errorf("f: %w", call(ctx))

@@ -44,7 +44,8 @@ func (e *SendError) Retryable() bool { return e.retryable }
 // to reach the server, such as one with a malformed header.
 func (e *SendError) Rejected() bool { return e.fault.local }
 
-// Throttled reports whether the server asked its client to calm down.
+// Throttled reports whether the server asked its client to send less, as HTTP/2
+// does with ENHANCE_YOUR_CALM.
 func (e *SendError) Throttled() bool { return e.fault.throttled }
 
 // DependencyFailure reports whether the server or the way to it is to blame,
@@ -60,7 +61,7 @@ func (e *SendError) ErrorType() string {
 }
 
 // A TimeoutError says that an attempt exceeded HeaderTimeout or StallTimeout of
-// its [Transport], rather than that the caller's own time was over. It matches
+// its [Transport], rather than that the caller's own deadline has passed. It matches
 // [context.DeadlineExceeded] under [errors.Is]. It is immutable and safe for
 // concurrent use.
 type TimeoutError struct {

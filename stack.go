@@ -11,10 +11,10 @@ import (
 	"github.com/redoubt-go/redoubt/timeout"
 )
 
-// A Stack is layers around a call, outermost first, and is itself a [Layer]. An
-// empty or nil Stack runs the call and nothing else.
+// A Stack is a list of layers around a call, outermost first, and is itself a
+// [Layer]. An empty or nil Stack runs the call and nothing else.
 //
-// The order is the meaning: a timeout outside of a retry bounds the whole call,
+// The order matters: a timeout outside of a retry bounds the whole call,
 // inside it bounds each attempt; a breaker inside a retry sees every attempt.
 // [Check] finds orders that can't work.
 //
@@ -189,7 +189,12 @@ func isNil(layer Layer) bool {
 //
 // If fn runs several times, the result is that of its last run; if it never
 // runs, the result is the zero value. The error is fn's own, or one that wraps
-// it, or a layer's reason for not running it.
+// it, or a layer's reason for not running it. A function without a result needs
+// no Do but the layer's own.
+//
+// The context of fn may end when Do returns, as it does inside of a
+// timeout.Limit. So the result must be complete by then: read the rows of a query
+// or the body of a response in fn.
 //
 // A nil layer or a nil fn is an error.
 func Do[T any](ctx context.Context, layer Layer, fn func(context.Context) (T, error)) (T, error) {

@@ -17,7 +17,8 @@ import (
 //
 // Without it, calls are named after the first layer that has a name and go to
 // OpenTelemetry's global providers, which record nothing until the program
-// installs an SDK. The zero Telemetry does the same.
+// installs an SDK. The zero Telemetry does the same. It has no memory and is safe
+// for concurrent use.
 //
 // The gauges of breakers and budgets, which outlive calls, always go to the
 // global MeterProvider, and so do the state changes of breakers that no call
@@ -50,7 +51,7 @@ func (t Telemetry) applies(ctx context.Context) bool {
 	return telemetry.Recording(t.providers()) && !telemetry.Active(ctx)
 }
 
-// Explain tells Check the name of the calls.
+// Explain returns the [Facts] of t, for the functions [Explain] and [Check].
 func (t Telemetry) Explain() explain.Facts {
 	return explain.Facts{Name: t.Name, Does: "names the call in telemetry"}
 }

@@ -450,10 +450,11 @@ func (b *Breaker) State() State {
 	return b.phase.Load().state
 }
 
-// Refusal returns the [*OpenError] with which Do would refuse a call now, or nil
-// if Do would run the call, perhaps as a probe. It is for those who would have to
-// prepare a call at some cost. It records and counts nothing, and the call may be
-// refused all the same.
+// Refusal returns the [*OpenError] with which Do would refuse a call now because
+// the circuit is open, and otherwise nil. It is for callers to whom preparing a
+// call costs something. It records and counts nothing, and the call may still be
+// refused: while the circuit is half-open, only Do finds out whether there is room
+// for a probe.
 func (b *Breaker) Refusal() error {
 	if b == nil {
 		return nil
@@ -465,8 +466,8 @@ func (b *Breaker) Refusal() error {
 	return p.refusal
 }
 
-// Closed reports whether the circuit is closed. It is the form in which others
-// ask, such as a hedge.Hedger; ctx means something to a [Group] only.
+// Closed reports whether the circuit is closed. Like that of a [Group] it takes a
+// context, so that both are a hedge.Breaker; a Breaker does not look at it.
 func (b *Breaker) Closed(context.Context) bool { return b.State() == Closed }
 
 // Counts returns what the window holds now. It counts the calls that have
@@ -530,7 +531,7 @@ func (b *Breaker) Reset() {
 	b.closed(blame{reason: ReasonReset})
 }
 
-// Name returns the breaker's name.
+// Name returns Config.Name.
 func (b *Breaker) Name() string {
 	if b == nil {
 		return ""
@@ -547,7 +548,7 @@ func (b *Breaker) Check() error {
 	return b.err
 }
 
-// Explain tells redoubt.Check what b does.
+// Explain returns the redoubt.Facts of b, for redoubt.Explain and redoubt.Check.
 func (b *Breaker) Explain() explain.Facts {
 	if b == nil {
 		return Config{}.explain()

@@ -69,7 +69,7 @@ type Config struct {
 	// as one that the caller cancelled always is.
 	CallerDeadline time.Duration
 
-	// SlowRatio is the share of slow calls at which the breaker opens, from
+	// SlowRatio is the share of slow calls at which the breaker opens, in
 	// (0, 1]. It needs SlowCall; if SlowCall is given, zero means 1.
 	SlowRatio float64
 
@@ -111,11 +111,12 @@ type Config struct {
 	// caller gave up. An Outcome that does not exist counts as Failure.
 	Classify func(error) Outcome
 
-	// OnTransition is told of every state change, in order, outside of the
-	// breaker's lock, by the goroutine that brought it about. A change that
-	// happens while OnTransition runs is told after it returns, by the same
-	// goroutine. A panic of OnTransition passes to the caller; a probe that
-	// hangs is judged by a goroutine that has none.
+	// OnTransition is called with every state change, in order, outside of
+	// the breaker's lock, by the goroutine that brought it about. A change that
+	// happens while OnTransition runs is reported after it returns, by the same
+	// goroutine. A panic of OnTransition passes to the caller, except that a
+	// probe that hangs is judged by a goroutine that has none: then it ends the
+	// program.
 	OnTransition func(Transition)
 
 	// Logger gets a record of every state change: at level Warn if the

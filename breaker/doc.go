@@ -25,7 +25,8 @@
 // then fails it is a Failure too. [Ignored] says nothing about the dependency
 // and counts as nothing: a call whose caller cancelled it or ran out of its own
 // deadline before the call was slow, unless Config.CallerDeadline says otherwise,
-// and a call that a layer further in refused.
+// and a call that a layer further in refused. A call that panics or calls
+// [runtime.Goexit] is a Failure.
 //
 // Whether the caller gave up is judged by the caller's context and never by the
 // error. The expiry of a timeout.Limit outside of the breaker is not the
@@ -39,15 +40,16 @@
 // A probe that hangs counts as failed after Config.ProbeTimeout, and one that
 // panics or calls [runtime.Goexit] counts as failed at once; a probe whose
 // caller went away gives its place back and proves nothing. So a circuit never
-// stays half-open for ever. No user's function runs under the breaker's lock.
+// stays half-open forever. No user's function runs under the breaker's lock.
 //
 // # Pitfalls
 //
 // Put a timeout inside the breaker, or set Config.SlowCall: a dependency that
-// hangs until its callers' own deadlines fails nobody but the callers.
+// hangs until its callers' own deadlines pass is otherwise not counted as
+// failing.
 //
 // The window must be longer than a call may take, otherwise calls that fail
-// late find the window empty of each other; redoubt.Check finds that.
+// late never meet in one window; redoubt.Check finds that.
 //
 // A quiet breaker moves from open to half-open only when it is asked, by a call
 // or by State. OpenTelemetry's gauge shows it as half-open before that.

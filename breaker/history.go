@@ -16,9 +16,9 @@ type Status struct {
 }
 
 // Status returns how the breaker stands. Unlike State it changes nothing, so that
-// whoever watches a breaker leaves it as it would be unwatched: an open circuit
-// whose cooldown is over is told of as half-open, which the next call will make
-// it, and Since is then when it opened.
+// watching a breaker does not influence it: an open circuit whose cooldown is over
+// is reported as half-open, which the next call will make it, and Since is then
+// when it opened.
 func (b *Breaker) Status() Status {
 	if b.Check() != nil {
 		return Status{}
@@ -37,8 +37,8 @@ func (b *Breaker) Status() Status {
 
 // History returns the last state changes, at most 16 of them, the oldest first.
 // It is for people who look at a breaker; a program that has to know of each
-// change sets Config.OnTransition. The errors that tripped the circuit are kept
-// as they are, and with them all that they refer to.
+// change sets Config.OnTransition. The errors that tripped the circuit stay in
+// memory, and with them all that they refer to.
 func (b *Breaker) History() []Transition {
 	if b.Check() != nil {
 		return nil

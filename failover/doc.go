@@ -9,8 +9,8 @@
 //		Guard: func(endpoint string) failover.Layer {
 //			return breaker.New(breaker.Config{Name: endpoint})
 //		},
-//		Budget: budget, // that of the retries, if there are any,
-//		PaidElsewhere: true, // which then pay into it
+//		Budget:        budget, // that of the retries, if there are any,
+//		PaidElsewhere: true,   // which then pay into it
 //	})
 //
 // [Do] makes a call of any result type, a [Transport] sends HTTP requests:
@@ -24,7 +24,7 @@
 // # What a call does
 //
 // It asks the endpoints in order, each at most once. After an answer that is an
-// error it asks itself:
+// error it goes by these questions:
 //
 //  1. Is the caller gone? Then it stops: [StopCancelled].
 //  2. May the endpoint have done what must not be done twice? [StopUnsafe]. Only
@@ -33,7 +33,7 @@
 //     next one is, at no cost.
 //  4. Does the error say that another endpoint could not do better?
 //     [StopPermanent]. It says so by a method Retryable() bool that reports
-//     false, but Config.TryNext knows better.
+//     false, but Config.TryNext overrules that.
 //  5. Is there no other endpoint? [StopExhausted].
 //  6. Is too little left of the caller's time? [StopDeadline].
 //  7. Does the budget not grant another? [StopBudget].

@@ -63,9 +63,10 @@ type Config struct {
 	// to be asked. Zero means any time.
 	MinTime time.Duration
 
-	// FailOpen has a call that every guard refuses ask the endpoint that
-	// takes calls again first, past its guard: to be told by the dependency
-	// rather than by us. One that was shut by hand is not asked.
+	// FailOpen lets a call that every guard refuses ask one endpoint all the
+	// same, past its guard: the one that would take calls again first. Then it
+	// is the dependency that refuses the call, if it does. An endpoint whose
+	// breaker was forced open is not asked.
 	FailOpen bool
 }
 
@@ -257,7 +258,7 @@ func (f *Failover) check() error {
 // Name returns the name of the configuration.
 func (f *Failover) Name() string { return f.Explain().Name }
 
-// Explain tells redoubt.Check what f does.
+// Explain returns the redoubt.Facts of f, for redoubt.Explain and redoubt.Check.
 func (f *Failover) Explain() explain.Facts {
 	if f == nil {
 		return explain.Facts{Kind: explain.Failover}

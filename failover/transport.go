@@ -100,7 +100,7 @@ func (t *Transport) Check() error {
 	return t.err
 }
 
-// Explain tells redoubt.Check what t does.
+// Explain returns the redoubt.Facts of t, for redoubt.Explain and redoubt.Check.
 func (t *Transport) Explain() explain.Facts {
 	if t == nil {
 		return explain.Facts{Kind: explain.Failover}

@@ -45,7 +45,7 @@
 //
 // # Pitfalls
 //
-// A hedge runs the call twice at the same time. That is more than to repeat it
+// A hedge runs the call twice at the same time. That is more than repeating it
 // after a failure: hedge what only reads.
 //
 // Hedges take work from a tail that has other causes than load, such as a pause

@@ -58,7 +58,7 @@ type Config struct {
 	// Percentile.
 	Delay time.Duration
 
-	// Percentile, from 0.5 to 0.999, is the share of calls that shall get
+	// Percentile, from 0.5 to 0.999, is the share of calls that are to get
 	// their result before a hedge is sent: the delay is that percentile of
 	// the first attempts' latencies over the last 20 to 30 s, at most 3.2 %
 	// more, and never less than MinDelay. Zero means DefaultPercentile, whose
@@ -69,16 +69,16 @@ type Config struct {
 
 	// MinSamples is how many latencies there must be before Percentile means
 	// anything; until then nothing is hedged. It must be at least
-	// 1/(1-Percentile), since the percentile would be the slowest call of
-	// all. Zero means that number, or DefaultMinSamples if that is more. It
+	// 1/(1-Percentile), since with fewer the percentile would be the slowest
+	// call of all. Zero means that number, or DefaultMinSamples if that is more. It
 	// must be zero if Delay is given.
 	MinSamples int
 
-	// Hedges is the most attempts that one call makes beside the first, up
+	// Hedges is the most attempts that one call makes besides the first, up
 	// to 10. Zero means DefaultHedges.
 	Hedges int
 
-	// MaxExtra is the share of calls for which a hedge may be sent, from
+	// MaxExtra is the share of calls for which a hedge may be sent, in
 	// (0, 1]: 0.05 allows one hedge for twenty calls. Only calls that may be
 	// hedged count. Zero means DefaultMaxExtra.
 	MaxExtra float64
@@ -197,7 +197,7 @@ func (h *Hedger) Check() error {
 	return h.err
 }
 
-// Explain tells redoubt.Check what h does.
+// Explain returns the redoubt.Facts of h, for redoubt.Explain and redoubt.Check.
 func (h *Hedger) Explain() explain.Facts {
 	if h == nil {
 		return explain.Facts{Kind: explain.Hedge}

@@ -102,7 +102,7 @@ func (t *Transport) Check() error {
 	return nil
 }
 
-// Explain tells redoubt.Check what t does.
+// Explain returns the redoubt.Facts of t, for redoubt.Explain and redoubt.Check.
 func (t *Transport) Explain() explain.Facts {
 	switch {
 	case t == nil:

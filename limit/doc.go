@@ -1,9 +1,9 @@
 // Package limit bounds how many calls to a dependency run at once, so that one
-// which is slow or overloaded gets no more than it copes with.
+// that is slow or overloaded gets no more than it can cope with.
 //
 // A [Limiter] lets calls run up to its limit. Others are refused at once with an
 // [*Error], or wait for their turn, in the order in which they came, if
-// Config.MaxWait is given. The limit is fixed, or it adapts to what calls tell:
+// Config.MaxWait is given. The limit is fixed, or it adapts to what the calls show:
 //
 //	stack := redoubt.Stack{
 //		retry.Policy{},
@@ -27,7 +27,8 @@
 // The tests of this package replay two such overloads, with calls that are
 // repeated carelessly. The first is that of Bronson et al., "Metastable Failures
 // in Distributed Systems", HotOS 2021: ten seconds of outage of a database at
-// 93 % of its capacity. Without a limit neither recovers at all. With the zero
+// 93 % of its capacity. In the second, work takes ten times as long for two
+// seconds. Without a limit neither recovers at all. With the zero
 // Config nineteen of twenty calls succeed again less than half a second after the
 // cause is over. [Gradient2], which moves once a second, takes half a minute at
 // the first and a tenth of a second at the other.
@@ -67,10 +68,10 @@
 // drops nothing, and keeps the permits: calls are refused, which is what a limit
 // is for, but nobody learns of it before Config.SlowCall has passed.
 //
-// An error that says nothing of itself is Ignored, see [DefaultClassify]. The
+// An error that says nothing about itself is Ignored, see [DefaultClassify]. The
 // errors of redoubt.Transport speak; those of functions commonly don't.
 //
-// After some minutes Gradient2 takes lasting slowness for normal, and rises with
+// After some minutes Gradient2 comes to take lasting slowness for normal, and rises with
 // it. Reset lets it begin anew. It suits calls that take about as long as
 // one another; AIMD does not care.
 //

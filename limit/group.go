@@ -14,17 +14,16 @@ const DefaultMaxLimiters = 1024
 
 // GroupConfig says how a [Group] makes and keeps its limiters.
 type GroupConfig struct {
-	// Limiter is the configuration of each limiter. They all bear its Name.
+	// Limiter is the configuration of each limiter. They all have its Name.
 	Limiter Config
 
 	// Key returns the key of the call that ctx belongs to, such as
 	// redoubt.Host. It must not be nil.
 	Key func(ctx context.Context) string
 
-	// Max is the most limiters kept. Beyond it the limiter that was unused
-	// for longest is forgotten, but never one with calls under way; if only
-	// such are found, the newcomer's limiter lasts for one call. Zero means
-	// DefaultMaxLimiters.
+	// Max is the most limiters kept. Beyond it the least recently used one
+	// is forgotten, but never one with calls under way; if only such are found,
+	// the newcomer's limiter lasts for one call. Zero means DefaultMaxLimiters.
 	Max int
 }
 
@@ -68,7 +67,8 @@ func (g *Group) Do(ctx context.Context, call func(context.Context) error) error 
 	return g.For(ctx).Do(ctx, call)
 }
 
-// For returns the limiter for the call that ctx belongs to.
+// For returns the limiter for the call that ctx belongs to, a new one if its key
+// has none. If g makes no sense, that limiter's Check says why.
 func (g *Group) For(ctx context.Context) *Limiter {
 	if err := g.Check(); err != nil {
 		return &Limiter{err: err}
@@ -97,7 +97,7 @@ func (g *Group) Check() error {
 	return g.err
 }
 
-// Explain tells redoubt.Check what the limiters of g do.
+// Explain returns the redoubt.Facts of the limiters of g, for redoubt.Explain and redoubt.Check.
 func (g *Group) Explain() explain.Facts {
 	if g == nil {
 		return Config{}.explain()
@@ -107,7 +107,7 @@ func (g *Group) Explain() explain.Facts {
 	return facts
 }
 
-// Name returns the name that all limiters of the group bear.
+// Name returns the name that all limiters of the group have.
 func (g *Group) Name() string {
 	if g == nil {
 		return ""

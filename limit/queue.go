@@ -13,7 +13,7 @@ const (
 
 type criticalKey struct{}
 
-// WithCritical returns a context whose calls are critical: they pass calls that
+// WithCritical returns a context whose calls are critical: they overtake calls that
 // wait, take the place of one if the queue is full, and may use what
 // Config.Reserved keeps for them. A limiter asks for this only when a call can't
 // run at once.

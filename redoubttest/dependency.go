@@ -64,7 +64,7 @@ func (e *StatusError) RetryAfter() (time.Duration, bool) {
 	return max(0, time.Until(date)), true
 }
 
-// A Dependency is a remote service that answers by a [Script] and writes down
+// A Dependency is a remote service that answers by a [Script] and records
 // what it saw. Its method Call is the service as a function, and it is an
 // [http.RoundTripper]; both take their answers from the one script, in the
 // order in which calls begin.
@@ -101,7 +101,7 @@ type Call struct {
 	BodyClosed bool // the response body was closed
 }
 
-// Calls returns a copy of what is written down, in the order in which the calls
+// Calls returns a copy of what was recorded, in the order in which the calls
 // began. Every call counts, also one whose context had already ended.
 func (d *Dependency) Calls() []Call {
 	d.mu.Lock()

@@ -1,7 +1,7 @@
 // Package redoubttest helps to test code that makes remote calls: scripted
 // failures, the law of a layer, and checks for leaks.
 //
-// Only the standard library is behind it, and it knows a layer by its method
+// It needs nothing but the standard library, and knows a layer by its method
 // alone ([Layer]), so the tests of any package may import it.
 //
 // # A dependency that fails on cue
@@ -14,7 +14,7 @@
 //	err := policy.Do(ctx, dep.Call)          // a function
 //	client := &http.Client{Transport: dep}   // or HTTP
 //
-// It writes down every call, so that a test can ask how many there were, when
+// It records every call, so that a test can ask how many there were, when
 // they came, what they sent and whether every response body was closed.
 // [Parse] has the whole grammar.
 //

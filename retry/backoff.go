@@ -28,7 +28,7 @@ func Exponential(base, limit time.Duration) func() backoff.BackOff {
 	}
 }
 
-// FullJitter returns a maker of waits drawn evenly from a tenth of base up to
+// FullJitter returns a maker of waits drawn uniformly from a tenth of base up to
 // what [Exponential] would wait. Of the sequences here it makes the fewest
 // calls under contention. The floor keeps a retry from following at once.
 //
@@ -41,7 +41,7 @@ func FullJitter(base, limit time.Duration) func() backoff.BackOff {
 	})
 }
 
-// EqualJitter returns a maker of waits drawn evenly from the upper half of what
+// EqualJitter returns a maker of waits drawn uniformly from the upper half of what
 // [Exponential] would wait.
 //
 // Source: as for [FullJitter], "Equal Jitter".
@@ -52,7 +52,7 @@ func EqualJitter(base, limit time.Duration) func() backoff.BackOff {
 	})
 }
 
-// Decorrelated returns a maker of waits drawn evenly from base up to three
+// Decorrelated returns a maker of waits drawn uniformly from base up to three
 // times the wait before, or up to limit if that is less.
 //
 // Source: as for [FullJitter], "Decorrelated Jitter". There the limit cuts what

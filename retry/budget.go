@@ -203,7 +203,7 @@ func (b *Budget) withdrawFloor() bool {
 }
 
 // Balance returns how many retries the budget would grant at once, its floor
-// not counted.
+// not counted. That of a nil Budget is infinite.
 func (b *Budget) Balance() float64 {
 	if b == nil {
 		return math.Inf(1)
@@ -241,8 +241,9 @@ type BudgetGroupConfig struct {
 	// redoubt.Host. It must not be nil.
 	Key func(ctx context.Context) string
 
-	// Max is the most budgets kept; the one unused for longest is forgotten
-	// first and begins anew, full. Zero means DefaultMaxBudgets.
+	// Max is the most budgets kept. Beyond it the least recently used one is
+	// forgotten; should its key come back, that begins with a full one. Zero
+	// means DefaultMaxBudgets.
 	Max int
 }
 
@@ -250,7 +251,8 @@ type BudgetGroupConfig struct {
 const DefaultMaxBudgets = 1024
 
 // A BudgetGroup has a [Budget] for each key, such as a host. It is safe for
-// concurrent use. Make one with [NewBudgetGroup].
+// concurrent use. A nil *BudgetGroup grants everything. Make one with
+// [NewBudgetGroup].
 type BudgetGroup struct {
 	key     func(context.Context) string
 	budgets *keyed.Cache[*Budget]
@@ -281,7 +283,9 @@ func NewBudgetGroup(config BudgetGroupConfig) *BudgetGroup {
 	return g
 }
 
-// For returns the budget for the call that ctx belongs to.
+// For returns the budget for the call that ctx belongs to, a new one if its key
+// has none, and nil if g is nil. If g makes no sense, that budget's Check says why
+// and it grants nothing.
 func (g *BudgetGroup) For(ctx context.Context) *Budget {
 	if g == nil {
 		return nil

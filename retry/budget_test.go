@@ -247,6 +247,13 @@ func hostOf(ctx context.Context) string {
 	return host
 }
 
+func TestBudgetGroup_Nil(t *testing.T) {
+	var g *BudgetGroup
+	if b := g.For(t.Context()); b != nil || !b.Withdraw() {
+		t.Errorf("For = %v, want nil, which grants everything", b)
+	}
+}
+
 func TestBudgetGroup(t *testing.T) {
 	g := NewBudgetGroup(BudgetGroupConfig{
 		Budget: BudgetConfig{Burst: 3, MinPerSecond: NoFloor},

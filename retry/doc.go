@@ -30,8 +30,8 @@
 //     without the method may be retried.
 //   - RetryAfter() (time.Duration, bool): the earliest time to come back.
 //   - Throttled() bool: true means that the dependency has too much to do. The
-//     default backoff then begins with a second; one of your own is left as
-//     it is.
+//     default backoff is then ten times as long, up to the same 20 s; one of
+//     your own is left as it is.
 //   - Rejected() bool: true means that a layer refused the call and the
 //     dependency never saw it. Such an error ends the attempts, unless
 //     Policy.AwaitRefusals is set, and withdraws nothing from the budget.

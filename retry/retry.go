@@ -26,7 +26,7 @@ const (
 // use. A Policy is not changed by use and is safe for concurrent use, provided
 // that its functions are.
 //
-// A policy with a senseless field runs nothing: Check tells which field, and Do
+// A policy with a field that makes no sense runs nothing: Check tells which field, and Do
 // returns the same error.
 type Policy struct { //nolint:recvcheck // Within the package a pointer saves copies of its eight words.
 	// MaxAttempts is the number of attempts in total, the first included.
@@ -216,7 +216,7 @@ func (p *Policy) check() error {
 	return p.Budgets.Check()
 }
 
-// Explain tells redoubt.Check what p does.
+// Explain returns the redoubt.Facts of p, for redoubt.Explain and redoubt.Check.
 func (p Policy) Explain() explain.Facts {
 	facts := explain.Facts{
 		Kind:           explain.Retry,

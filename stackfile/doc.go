@@ -1,6 +1,6 @@
 // Package stackfile reads stacks from files: a YAML file says which layers there are,
 // in which order, and with which numbers, so that an operator can change them
-// without a build, and a running program can take up the change.
+// without a build, and a running program can pick up the change.
 //
 //	name: billing
 //	stack:                     # outermost first
@@ -15,9 +15,9 @@
 //	  - timeout: 1s            # each attempt
 //
 // All fields are those of the layers' own configurations, in lower case with
-// underscores, with the same defaults: docs/stackfile.md lists them. What Go
-// spells as a constant that switches something off, such as breaker.NoJitter, is
-// none.
+// underscores, with the same defaults: docs/stackfile.md lists them. Where Go
+// has a constant that switches something off, such as breaker.NoJitter, a file
+// says none.
 //
 // # Use
 //

@@ -110,7 +110,7 @@ http:
 	// Output: the mirror's /list <nil>
 }
 
-// A reload takes up what has changed; a breaker whose own block has not goes on
+// A reload picks up what has changed; a breaker whose own block has not goes on
 // as it is.
 func ExampleLive_Reload() {
 	dir, err := os.MkdirTemp("", "")

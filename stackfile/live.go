@@ -12,7 +12,7 @@ import (
 	"github.com/redoubt-go/redoubt"
 )
 
-// A Live is a layer, and an [http.RoundTripper], that is as a file says, also
+// A Live is a layer, and an [http.RoundTripper], that does as a file says, also
 // after the file has changed: see [Live.Reload]. It is safe for concurrent use.
 // Make one with [Open].
 type Live struct {

@@ -65,7 +65,7 @@ func (l Limit) Check() error {
 // String returns l as a [time.Duration] prints.
 func (l Limit) String() string { return time.Duration(l).String() }
 
-// Explain tells redoubt.Check what l does.
+// Explain returns the redoubt.Facts of l, for redoubt.Explain and redoubt.Check.
 func (l Limit) Explain() explain.Facts {
 	return explain.Facts{Kind: explain.Timeout, Limit: time.Duration(l)}
 }

@@ -97,8 +97,9 @@ type Config struct {
 	// up. Slow counts as Failure, and so does an Outcome that does not exist.
 	Classify func(error) breaker.Outcome
 
-	// StoreTimeout bounds each access to the store, waiting for others
-	// included. Zero means DefaultStoreTimeout.
+	// StoreTimeout bounds each access to the store that a call or State makes,
+	// waiting for others included. Zero means DefaultStoreTimeout. Status and
+	// Reset take as long as their context allows.
 	StoreTimeout time.Duration
 
 	// Logger gets a record of every state change that this process brings

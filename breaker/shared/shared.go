@@ -365,7 +365,8 @@ func (b *Breaker) tell(ctx context.Context, from, to breaker.State, reason break
 	telemetry.Log(ctx, b.config.Logger, level, "breaker: circuit is "+to.String(), telemetry.Link{}, nil, attrs...)
 }
 
-// State returns where the circuit stands, as the store has it now.
+// State returns where the circuit stands, as the store has it now. If the store
+// can't be used, that is where the circuit of this process alone stands.
 func (b *Breaker) State() breaker.State {
 	if b.Check() != nil {
 		return breaker.Closed
@@ -396,7 +397,7 @@ func (b *Breaker) Check() error {
 	return b.err
 }
 
-// Explain tells redoubt.Check what b does.
+// Explain returns the redoubt.Facts of b, for redoubt.Explain and redoubt.Check.
 func (b *Breaker) Explain() explain.Facts {
 	if b == nil {
 		return explain.Facts{Kind: explain.Breaker}

@@ -26,9 +26,9 @@ type Circuit struct {
 
 	Reason       breaker.Reason // why it is open
 	Opened       time.Time
-	Until        time.Time // when it is half-open, or since when
+	Until        time.Time // when it becomes or became half-open
 	FailedProbes int       // since it was closed
-	Last         *Failure  // what opened it
+	Last         *Failure  // the failure that opened it
 	Prober       *Prober   // who probes it now; nil if nobody does
 }
 
@@ -40,8 +40,8 @@ type Prober struct {
 	Until time.Time // when somebody else may, unless it is renewed
 }
 
-// Status returns the circuits that a store knows, by name and key. If some of it
-// can't be read, it returns the others and an error.
+// Status returns the circuits that a store knows, sorted by name and key. If some
+// of them can't be read, it returns the others and an error.
 //
 // The store does not know the configuration of a circuit, so that failures are
 // counted here that may be too old for it.
@@ -67,8 +67,8 @@ func Status(ctx context.Context, store Store) ([]Circuit, error) {
 	return circuits, errors.Join(errs...)
 }
 
-// Status returns what the store knows of b's circuit. Unlike calls it fails if
-// the store does.
+// Status returns what the store knows of b's circuit. Unlike Do it fails if the
+// store does, with the store's error. Only ctx bounds its time.
 func (b *Breaker) Status(ctx context.Context) (Circuit, error) {
 	if err := b.Check(); err != nil {
 		return Circuit{}, err
@@ -110,7 +110,8 @@ func Reset(ctx context.Context, store Store, name, key string) error {
 	}
 }
 
-// Reset closes b's circuit and forgets what was counted.
+// Reset closes b's circuit and forgets what was counted, in the store and in this
+// process. It fails if the store does. Only ctx bounds its time.
 func (b *Breaker) Reset(ctx context.Context) error {
 	if err := b.Check(); err != nil {
 		return err
