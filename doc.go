@@ -37,6 +37,9 @@
 // files; package ops shows breakers, budgets and limits live; module stackfile
 // reads stacks from YAML.
 //
+// Fallback values, rate limits and interceptors need no layer of their own: the
+// examples of [Do], [LayerFunc] and [Stack] show them in a few lines.
+//
 // Layers know nothing of each other. They talk through methods on errors, such
 // as Retryable, RetryAfter and Rejected, which package retry documents.
 //

@@ -97,8 +97,9 @@ type Config struct {
 	// DefaultProbes.
 	Probes int
 
-	// ProbeTimeout is how long a probe may run before it counts as failed.
-	// The probe itself is not cut short. Zero means DefaultProbeTimeout.
+	// ProbeTimeout is how long a probe may run before it counts as failed; a
+	// shorter SlowCall comes first. The probe itself is not cut short. Zero
+	// means DefaultProbeTimeout.
 	ProbeTimeout time.Duration
 
 	// HonorRetryAfter lets a failure whose error has the method
@@ -107,8 +108,10 @@ type Config struct {
 	HonorRetryAfter bool
 
 	// Classify judges a call by its error, which may be nil. Nil means
-	// DefaultClassify. It is not asked about calls that were slow or whose
-	// caller gave up. An Outcome that does not exist counts as Failure.
+	// DefaultClassify. It is not asked about calls that failed and whose caller
+	// gave up. What it says of a call that was slow matters only if it says
+	// Failure: then the call is both. An Outcome that does not exist counts as
+	// Failure.
 	Classify func(error) Outcome
 
 	// OnTransition is called with every state change, in order, outside of

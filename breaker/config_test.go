@@ -366,3 +366,23 @@ func TestState_String(t *testing.T) {
 		}
 	}
 }
+
+// Classify is asked about slow calls too: one that it calls a failure is both.
+func TestConfig_ClassifySlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		b := newTest(t, Config{
+			Window: time.Minute, SlowCall: time.Second, MinCalls: 10,
+			Classify: func(err error) Outcome { asked++; return DefaultClassify(err) },
+		})
+		for _, result := range []error{nil, errDown} {
+			_ = b.Do(t.Context(), func(context.Context) error {
+				time.Sleep(2 * time.Second)
+				return result
+			})
+		}
+		if got := b.Counts(); asked != 2 || got.Slow != 2 || got.Failures != 1 || got.Calls() != 2 {
+			t.Errorf("asked %d times, counted %+v; want twice, two slow calls of which one failed", asked, got)
+		}
+	})
+}

@@ -33,7 +33,8 @@ type Transport struct {
 	Hedgers *Group
 
 	// Hedgeable, if not nil, decides in place of the method and the body
-	// whether a request may be sent twice at the same time.
+	// whether a request may be sent twice at the same time. It is not asked
+	// about what is never hedged, nor about what is marked as idempotent.
 	Hedgeable func(*http.Request) bool
 
 	// Failure reports whether a response is a failure, so that a pending

@@ -61,7 +61,8 @@ type Config struct {
 	// Name names the limiter in errors, logs and telemetry. It may be empty.
 	Name string
 
-	// Fixed is the most calls at once, if the limit is not to adapt. Zero
+	// Fixed is the most calls at once, if the limit is not to adapt; then only
+	// Name, MaxWait, MaxQueue, Reserved and Logger may be given besides. Zero
 	// means that it adapts.
 	Fixed int
 

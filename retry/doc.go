@@ -36,6 +36,9 @@
 //     dependency never saw it. Such an error ends the attempts, unless
 //     Policy.AwaitRefusals is set, and withdraws nothing from the budget.
 //
+// Breakers and limits also ask DependencyFailure() bool, as the documentation of
+// their DefaultClassify says.
+//
 // [Permanent] marks an error as not to be retried, as does
 // [backoff.Permanent].
 //

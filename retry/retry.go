@@ -80,8 +80,8 @@ type Policy struct { //nolint:recvcheck // Within the package a pointer saves co
 // Do runs call until it succeeds or until there is a reason to stop, as the
 // package documentation lists them.
 //
-// A call that failed in its only attempt, and was not to be retried, returns
-// its error unchanged. Otherwise the error is an [*Error], which unwraps to the
+// The error of the first attempt is returned unchanged if it is not to be retried
+// or MaxAttempts is 1. Otherwise the error is an [*Error], which unwraps to the
 // last attempt's error.
 func (p Policy) Do(ctx context.Context, call func(context.Context) error) error {
 	if err := law.Args(ctx, call); err != nil {

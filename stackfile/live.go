@@ -89,7 +89,8 @@ func (l *Live) use(text []byte) (Changes, error) {
 // Watch looks at the file every so often, until ctx ends, and reloads when its
 // content has changed. After each reload that was tried, told, if not nil, is
 // called with what [Live.Reload] returned; of the same failure in a row it is
-// told once. Watch blocks and returns why ctx ended; every must be positive.
+// told once. Watch blocks and returns why ctx ended; every must be
+// positive, or Watch returns an error at once.
 //
 // It compares the content rather than times: two changes within the tick of a
 // file system's clock are two changes.

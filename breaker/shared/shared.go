@@ -389,7 +389,8 @@ func (b *Breaker) Config() Config {
 // Name returns the breaker's name.
 func (b *Breaker) Name() string { return b.Explain().Name }
 
-// Check reports the first field of the configuration that makes no sense.
+// Check reports the first field of the configuration that makes no sense, or that
+// b was not made with [New].
 func (b *Breaker) Check() error {
 	if b == nil || b.config.Name == "" && b.err == nil {
 		return errZero
