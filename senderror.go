@@ -61,9 +61,9 @@ func (e *SendError) ErrorType() string {
 }
 
 // A TimeoutError says that an attempt exceeded HeaderTimeout or StallTimeout of
-// its [Transport], rather than that the caller's own deadline has passed. It matches
-// [context.DeadlineExceeded] under [errors.Is]. It is immutable and safe for
-// concurrent use.
+// its [Transport], rather than that the caller's own deadline has passed. It
+// matches [context.DeadlineExceeded] under [errors.Is]. It is immutable and safe
+// for concurrent use.
 type TimeoutError struct {
 	Phase Phase         // what took too long
 	Limit time.Duration // how long it may take

@@ -119,7 +119,8 @@ func (g *Group) Check() error {
 	return g.err
 }
 
-// Explain returns the redoubt.Facts of the breakers of g, for redoubt.Explain and redoubt.Check.
+// Explain returns the redoubt.Facts of the breakers of g, for redoubt.Explain and
+// redoubt.Check.
 func (g *Group) Explain() explain.Facts {
 	if g == nil {
 		return Config{}.explain()

@@ -92,7 +92,8 @@ func (g *Group) Check() error {
 	return g.err
 }
 
-// Explain returns the redoubt.Facts of the hedgers of g, for redoubt.Explain and redoubt.Check.
+// Explain returns the redoubt.Facts of the hedgers of g, for redoubt.Explain and
+// redoubt.Check.
 func (g *Group) Explain() explain.Facts {
 	if g == nil {
 		return explain.Facts{Kind: explain.Hedge}

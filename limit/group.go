@@ -97,7 +97,8 @@ func (g *Group) Check() error {
 	return g.err
 }
 
-// Explain returns the redoubt.Facts of the limiters of g, for redoubt.Explain and redoubt.Check.
+// Explain returns the redoubt.Facts of the limiters of g, for redoubt.Explain and
+// redoubt.Check.
 func (g *Group) Explain() explain.Facts {
 	if g == nil {
 		return Config{}.explain()

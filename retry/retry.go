@@ -26,8 +26,8 @@ const (
 // use. A Policy is not changed by use and is safe for concurrent use, provided
 // that its functions are.
 //
-// A policy with a field that makes no sense runs nothing: Check tells which field, and Do
-// returns the same error.
+// A policy with a field that makes no sense runs nothing: Check tells which field,
+// and Do returns the same error.
 type Policy struct { //nolint:recvcheck // Within the package a pointer saves copies of its eight words.
 	// MaxAttempts is the number of attempts in total, the first included.
 	// Zero means DefaultMaxAttempts, 1 never retries, and a negative number
