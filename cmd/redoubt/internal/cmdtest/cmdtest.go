@@ -27,7 +27,7 @@ func run(m *testing.M, binary *string) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	*binary = filepath.Join(dir, "redoubt")
 	build := exec.CommandContext(context.Background(), "go", "build", "-o", *binary, "github.com/redoubt-go/redoubt/cmd/redoubt")
 	if out, err := build.CombinedOutput(); err != nil {
