@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -122,13 +123,6 @@ func Run(ctx context.Context, config Config) (*Result, error) {
 	return r.result(config.Client, config.Dependency.Counts()), nil
 }
 
-func orDefault(value, instead int) int {
-	if value == 0 {
-		return instead
-	}
-	return value
-}
-
 // trace counts connections, and requests as they are written: those too that
 // package net/http repeats.
 func (r *recorder) trace() *httptrace.ClientTrace {
@@ -196,7 +190,7 @@ func (g *generator) start(ctx context.Context, first job) bool {
 		return true
 	default:
 	}
-	if g.working == orDefault(g.config.MaxInFlight, DefaultMaxInFlight) {
+	if g.working == cmp.Or(g.config.MaxInFlight, DefaultMaxInFlight) {
 		return false
 	}
 	g.working++
