@@ -277,7 +277,7 @@ func TestInterrupt(t *testing.T) {
 	}
 	contains(t, "the page", read(t, cmd.Dir, "redoubt-report.html"), "interrupted after ")
 	contains(t, "JSON", read(t, cmd.Dir, "out.json"), `"redoubt-load/1"`)
-	contains(t, "results for vegeta", read(t, cmd.Dir, "out.jsonl"), `{"attack":"bare","seq":0,"code":200,`)
+	contains(t, "results for vegeta", read(t, cmd.Dir, "out.jsonl"), `{"attack":"bare","seq":0,"code":`) // what code depends on the machine
 }
 
 // A notifier keeps what is written to it, and tells when a word was.
