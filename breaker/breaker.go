@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -314,7 +315,7 @@ func (b *Breaker) count(t ticket, o Outcome, why blame) {
 		return
 	}
 	if t.phase.state == HalfOpen {
-		why.reason, why.counts = orDefault(why.reason, ReasonProbeFailed), t.phase.refusal.Counts
+		why.reason, why.counts = cmp.Or(why.reason, ReasonProbeFailed), t.phase.refusal.Counts
 		b.tell(t.flight.done, o, why)
 		return
 	}

@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,13 +135,13 @@ type Config struct {
 // withDefaults fills in what zero fields stand for.
 func (c Config) withDefaults() Config {
 	if c.FailureRatio == 0 && c.SlowRatio == 0 {
-		c.Window = orDefault(c.Window, DefaultWindow)
+		c.Window = cmp.Or(c.Window, DefaultWindow)
 		if c.Consecutive == 0 {
 			c.FailureRatio = DefaultFailureRatio
 		}
 	}
 	if c.SlowCall > 0 {
-		c.SlowRatio = orDefault(c.SlowRatio, 1)
+		c.SlowRatio = cmp.Or(c.SlowRatio, 1)
 	}
 	if c.Classify == nil {
 		c.Classify = DefaultClassify
@@ -148,23 +149,15 @@ func (c Config) withDefaults() Config {
 	if c.Jitter == NoJitter {
 		c.Jitter = 0
 	} else {
-		c.Jitter = orDefault(c.Jitter, DefaultJitter)
+		c.Jitter = cmp.Or(c.Jitter, DefaultJitter)
 	}
-	c.Buckets = orDefault(c.Buckets, DefaultBuckets)
-	c.MinCalls = orDefault(c.MinCalls, DefaultMinCalls)
-	c.Cooldown = orDefault(c.Cooldown, DefaultCooldown)
-	c.MaxCooldown = orDefault(c.MaxCooldown, max(DefaultMaxCooldown, c.Cooldown))
-	c.Probes = orDefault(c.Probes, DefaultProbes)
-	c.ProbeTimeout = orDefault(c.ProbeTimeout, DefaultProbeTimeout)
+	c.Buckets = cmp.Or(c.Buckets, DefaultBuckets)
+	c.MinCalls = cmp.Or(c.MinCalls, DefaultMinCalls)
+	c.Cooldown = cmp.Or(c.Cooldown, DefaultCooldown)
+	c.MaxCooldown = cmp.Or(c.MaxCooldown, max(DefaultMaxCooldown, c.Cooldown))
+	c.Probes = cmp.Or(c.Probes, DefaultProbes)
+	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, DefaultProbeTimeout)
 	return c
-}
-
-func orDefault[T comparable](value, instead T) T {
-	var zero T
-	if value == zero {
-		return instead
-	}
-	return value
 }
 
 // check reports the first field that makes no sense, after defaults.

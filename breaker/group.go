@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/redoubt-go/redoubt/internal/explain"
@@ -51,7 +52,7 @@ func NewGroup(config GroupConfig) *Group {
 	case config.Max < 0:
 		g.err = law.Misuse("breaker: group %s: Max is %d, must not be negative", config.Breaker.Name, config.Max)
 	}
-	g.breakers = keyed.New(orDefault(config.Max, DefaultMaxBreakers),
+	g.breakers = keyed.New(cmp.Or(config.Max, DefaultMaxBreakers),
 		func(key string) *Breaker { return newBreaker(config.Breaker, key) },
 		func(b *Breaker) bool { p := b.phase.Load(); return p.forced || p.state == Open && !p.over() })
 	telemetry.ObserveBreaker(g, (*Group).report)
@@ -83,14 +84,10 @@ func (g *Group) Closed(ctx context.Context) bool { return g.For(ctx).Closed(ctx)
 
 // Breakers returns the breakers that the group has now, by key.
 func (g *Group) Breakers() map[string]*Breaker {
-	all := map[string]*Breaker{}
 	if g.Check() != nil {
-		return all
+		return map[string]*Breaker{}
 	}
-	for _, b := range g.breakers.All() {
-		all[b.key] = b
-	}
-	return all
+	return g.breakers.Map()
 }
 
 // Config returns the configuration, with the values that stand for zero fields

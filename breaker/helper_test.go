@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
@@ -42,12 +43,12 @@ func lingers(d time.Duration, err error) func(context.Context) error {
 // if the test has one.
 func newTest(t *testing.T, config Config) *Breaker {
 	t.Helper()
-	config.Name = orDefault(config.Name, "billing")
+	config.Name = cmp.Or(config.Name, "billing")
 	if config.FailureRatio == 0 && config.SlowCall == 0 {
-		config.Consecutive = orDefault(config.Consecutive, 1)
+		config.Consecutive = cmp.Or(config.Consecutive, 1)
 	}
-	config.Cooldown = orDefault(config.Cooldown, time.Second)
-	config.Jitter = orDefault(config.Jitter, NoJitter)
+	config.Cooldown = cmp.Or(config.Cooldown, time.Second)
+	config.Jitter = cmp.Or(config.Jitter, NoJitter)
 	b := New(config)
 	if err := b.Check(); err != nil {
 		t.Fatal(err)

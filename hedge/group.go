@@ -1,6 +1,7 @@
 package hedge
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/redoubt-go/redoubt/internal/explain"
@@ -47,11 +48,7 @@ func NewGroup(config GroupConfig) *Group {
 	case config.Max < 0:
 		g.err = law.Misuse("hedge: group %q: Max is %d, must not be negative", config.Hedger.Name, config.Max)
 	}
-	most := config.Max
-	if most == 0 {
-		most = DefaultMaxHedgers
-	}
-	g.hedgers = keyed.New(most,
+	g.hedgers = keyed.New(cmp.Or(config.Max, DefaultMaxHedgers),
 		func(string) *Hedger { return New(config.Hedger) },
 		func(*Hedger) bool { return false })
 	return g

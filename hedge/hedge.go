@@ -1,6 +1,7 @@
 package hedge
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"sync/atomic"
@@ -132,21 +133,11 @@ func New(config Config) *Hedger {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Percentile == 0 {
-		c.Percentile = DefaultPercentile
-	}
-	if c.MinSamples == 0 {
-		c.MinSamples = max(DefaultMinSamples, c.leastSamples())
-	}
-	if c.Hedges == 0 {
-		c.Hedges = DefaultHedges
-	}
-	if c.MaxExtra == 0 {
-		c.MaxExtra = DefaultMaxExtra
-	}
-	if c.Burst == 0 {
-		c.Burst = DefaultBurst
-	}
+	c.Percentile = cmp.Or(c.Percentile, DefaultPercentile)
+	c.MinSamples = cmp.Or(c.MinSamples, max(DefaultMinSamples, c.leastSamples()))
+	c.Hedges = cmp.Or(c.Hedges, DefaultHedges)
+	c.MaxExtra = cmp.Or(c.MaxExtra, DefaultMaxExtra)
+	c.Burst = cmp.Or(c.Burst, DefaultBurst)
 	return c
 }
 

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,13 +127,13 @@ func (c Config) withDefaults() Config {
 		c.Classify = DefaultClassify
 	}
 	if c.MaxWait != 0 {
-		c.MaxQueue = orDefault(c.MaxQueue, DefaultMaxQueue)
+		c.MaxQueue = cmp.Or(c.MaxQueue, DefaultMaxQueue)
 	}
 	if c.Fixed != 0 {
 		return c
 	}
 	if c.Algorithm == AIMD {
-		c.SlowCall = orDefault(c.SlowCall, DefaultSlowCall)
+		c.SlowCall = cmp.Or(c.SlowCall, DefaultSlowCall)
 	}
 	switch {
 	case c.Min == 0 && c.Max > 0:
@@ -140,19 +141,11 @@ func (c Config) withDefaults() Config {
 	case c.Min == 0:
 		c.Min = DefaultMin
 	}
-	c.Max = orDefault(c.Max, max(DefaultMax, c.Min))
-	c.Initial = orDefault(c.Initial, min(max(DefaultInitial, c.Min), c.Max))
-	c.Backoff = orDefault(c.Backoff, DefaultBackoff)
-	c.Tolerance = orDefault(c.Tolerance, DefaultTolerance)
+	c.Max = cmp.Or(c.Max, max(DefaultMax, c.Min))
+	c.Initial = cmp.Or(c.Initial, min(max(DefaultInitial, c.Min), c.Max))
+	c.Backoff = cmp.Or(c.Backoff, DefaultBackoff)
+	c.Tolerance = cmp.Or(c.Tolerance, DefaultTolerance)
 	return c
-}
-
-func orDefault[T comparable](value, instead T) T {
-	var zero T
-	if value == zero {
-		return instead
-	}
-	return value
 }
 
 // check reports the first field that makes no sense. It is asked before

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/redoubt-go/redoubt/internal/explain"
@@ -49,7 +50,7 @@ func NewGroup(config GroupConfig) *Group {
 	case config.Max < 0:
 		g.err = law.Misuse("%s: group: Max is %d, must not be negative", prefix(config.Limiter.Name, ""), config.Max)
 	}
-	g.limiters = keyed.New(orDefault(config.Max, DefaultMaxLimiters),
+	g.limiters = keyed.New(cmp.Or(config.Max, DefaultMaxLimiters),
 		func(key string) *Limiter { return newLimiter(config.Limiter, key) },
 		func(l *Limiter) bool { return l.counts.Load() > 0 })
 	telemetry.ObserveLimit(g, (*Group).report)
@@ -78,14 +79,10 @@ func (g *Group) For(ctx context.Context) *Limiter {
 
 // Limiters returns the limiters that the group has now, by key.
 func (g *Group) Limiters() map[string]*Limiter {
-	all := map[string]*Limiter{}
 	if g.Check() != nil {
-		return all
+		return map[string]*Limiter{}
 	}
-	for _, l := range g.limiters.All() {
-		all[l.key] = l
-	}
-	return all
+	return g.limiters.Map()
 }
 
 // Check reports what makes no sense in the configuration, or that g was not
@@ -123,7 +120,7 @@ func (g *Group) report() telemetry.LimitReport {
 // sumUp tells of limiters that share a configuration. Without any, the limit is
 // that of a new one.
 func sumUp(config Config, limiters []*Limiter) telemetry.LimitReport {
-	r := telemetry.LimitReport{Name: config.Name, Limit: int64(orDefault(config.Fixed, config.Initial))}
+	r := telemetry.LimitReport{Name: config.Name, Limit: int64(cmp.Or(config.Fixed, config.Initial))}
 	for i, l := range limiters {
 		if i == 0 {
 			r.Limit = int64(l.Limit())

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ func withHost(t *testing.T, host string) context.Context {
 
 func newGroup(t *testing.T, config Config, limit int) *Group {
 	t.Helper()
-	config.Name = orDefault(config.Name, "hosts")
+	config.Name = cmp.Or(config.Name, "hosts")
 	g := NewGroup(GroupConfig{Limiter: config, Key: host, Max: limit})
 	if err := g.Check(); err != nil {
 		t.Fatal(err)

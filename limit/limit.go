@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -68,7 +69,7 @@ func New(config Config) *Limiter {
 func newLimiter(config Config, key string) *Limiter {
 	l := &Limiter{config: config.withDefaults(), key: key, epoch: time.Now(), err: config.check()}
 	if l.err == nil {
-		l.set(float64(orDefault(config.Fixed, l.config.Initial)))
+		l.set(float64(cmp.Or(config.Fixed, l.config.Initial)))
 	}
 	return l
 }
@@ -448,7 +449,7 @@ func (c Config) explain() explain.Facts {
 	return explain.Facts{
 		Kind:        explain.Limit,
 		Name:        c.Name,
-		MaxInFlight: orDefault(c.Fixed, c.Max),
+		MaxInFlight: cmp.Or(c.Fixed, c.Max),
 		Adaptive:    c.Fixed == 0,
 		MaxWait:     c.MaxWait,
 	}

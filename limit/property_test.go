@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -101,7 +102,7 @@ func newPlay(seed uint64, logf func(string, ...any)) *play {
 		panic(p.limiter.err)
 	}
 	c := p.limiter.config
-	p.model = &model{config: c, limit: float64(orDefault(c.Fixed, c.Initial))}
+	p.model = &model{config: c, limit: float64(cmp.Or(c.Fixed, c.Initial))}
 	p.log("%+v", config)
 	return p
 }

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -80,15 +81,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Interval == 0 {
-		c.Interval = DefaultInterval
-	}
-	if c.MaxRows == 0 {
-		c.MaxRows = DefaultMaxRows
-	}
-	if c.MaxWatchers == 0 {
-		c.MaxWatchers = DefaultMaxWatchers
-	}
+	c.Interval = cmp.Or(c.Interval, DefaultInterval)
+	c.MaxRows = cmp.Or(c.MaxRows, DefaultMaxRows)
+	c.MaxWatchers = cmp.Or(c.MaxWatchers, DefaultMaxWatchers)
 	return c
 }
 

@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"sync/atomic"
@@ -100,15 +101,9 @@ func newBudget(config *BudgetConfig) *Budget {
 
 // withDefaults fills in what zero fields stand for.
 func (c BudgetConfig) withDefaults() BudgetConfig {
-	if c.Ratio == 0 {
-		c.Ratio = DefaultRatio
-	}
-	if c.Burst == 0 {
-		c.Burst = DefaultBurst
-	}
-	if c.MinPerSecond == 0 {
-		c.MinPerSecond = DefaultMinPerSecond
-	}
+	c.Ratio = cmp.Or(c.Ratio, DefaultRatio)
+	c.Burst = cmp.Or(c.Burst, DefaultBurst)
+	c.MinPerSecond = cmp.Or(c.MinPerSecond, DefaultMinPerSecond)
 	return c
 }
 
@@ -273,10 +268,7 @@ func NewBudgetGroup(config BudgetGroupConfig) *BudgetGroup {
 	case config.Max < 0:
 		g.err = law.Misuse("retry: budget group: Max is %d, must not be negative", config.Max)
 	}
-	if config.Max <= 0 {
-		config.Max = DefaultMaxBudgets
-	}
-	g.budgets = keyed.New(config.Max,
+	g.budgets = keyed.New(cmp.Or(config.Max, DefaultMaxBudgets),
 		func(string) *Budget { return newBudget(&config.Budget) },
 		func(*Budget) bool { return false })
 	telemetry.ObserveBudget(g, config.Budget.Name, (*BudgetGroup).lowest)

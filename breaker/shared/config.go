@@ -1,6 +1,7 @@
 package shared
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -110,7 +111,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.FailureRatio == 0 {
-		c.Consecutive = orDefault(c.Consecutive, DefaultConsecutive)
+		c.Consecutive = cmp.Or(c.Consecutive, DefaultConsecutive)
 	}
 	if c.Classify == nil {
 		c.Classify = breaker.DefaultClassify
@@ -118,24 +119,16 @@ func (c Config) withDefaults() Config {
 	if c.Jitter == NoJitter {
 		c.Jitter = 0
 	} else {
-		c.Jitter = orDefault(c.Jitter, DefaultJitter)
+		c.Jitter = cmp.Or(c.Jitter, DefaultJitter)
 	}
-	c.Window = orDefault(c.Window, DefaultWindow)
-	c.MinCalls = orDefault(c.MinCalls, DefaultMinCalls)
-	c.Cooldown = orDefault(c.Cooldown, DefaultCooldown)
-	c.MaxCooldown = orDefault(c.MaxCooldown, max(DefaultMaxCooldown, c.Cooldown))
-	c.Lease = orDefault(c.Lease, DefaultLease)
-	c.ProbeTimeout = orDefault(c.ProbeTimeout, DefaultProbeTimeout)
-	c.StoreTimeout = orDefault(c.StoreTimeout, DefaultStoreTimeout)
+	c.Window = cmp.Or(c.Window, DefaultWindow)
+	c.MinCalls = cmp.Or(c.MinCalls, DefaultMinCalls)
+	c.Cooldown = cmp.Or(c.Cooldown, DefaultCooldown)
+	c.MaxCooldown = cmp.Or(c.MaxCooldown, max(DefaultMaxCooldown, c.Cooldown))
+	c.Lease = cmp.Or(c.Lease, DefaultLease)
+	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, DefaultProbeTimeout)
+	c.StoreTimeout = cmp.Or(c.StoreTimeout, DefaultStoreTimeout)
 	return c
-}
-
-func orDefault[T comparable](value, instead T) T {
-	var zero T
-	if value == zero {
-		return instead
-	}
-	return value
 }
 
 // check reports the first field that makes no sense, after defaults.

@@ -4,16 +4,16 @@ go 1.26.0
 
 replace (
 	github.com/redoubt-go/redoubt => ../..
+	github.com/redoubt-go/redoubt/internal/browsertest => ../../internal/browsertest
 	github.com/redoubt-go/redoubt/stackfile => ../../stackfile
 )
 
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/cenkalti/backoff/v4 v4.3.0
-	github.com/chromedp/cdproto v0.159.0
-	github.com/chromedp/chromedp v0.23.0
 	github.com/gofrs/flock v0.13.2
 	github.com/redoubt-go/redoubt v0.0.0
+	github.com/redoubt-go/redoubt/internal/browsertest v0.0.0
 	github.com/redoubt-go/redoubt/stackfile v0.0.0
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
@@ -33,6 +33,8 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/chromedp/cdproto v0.159.0 // indirect
+	github.com/chromedp/chromedp v0.23.0 // indirect
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect

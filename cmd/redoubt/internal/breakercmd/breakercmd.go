@@ -4,7 +4,6 @@ package breakercmd
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -30,14 +29,9 @@ Those of "redoubt hg" have commands of their own: redoubt hg status, redoubt hg 
 	return cmd
 }
 
-// named returns the circuits that have a name alone, as those of "redoubt run"
-// do, and says what can't be read.
+// named returns the circuits that have a name alone, as those of "redoubt run" do.
 func named(cmd *cobra.Command, store shared.Store) []shared.Circuit {
-	all, err := shared.Status(cmd.Context(), store)
-	if err != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "redoubt: %v\n", err)
-	}
-	return slices.DeleteFunc(all, func(c shared.Circuit) bool { return c.Key != "" })
+	return circuits.Known(cmd, store, func(c shared.Circuit) bool { return c.Key == "" })
 }
 
 func statusCommand() *cobra.Command {

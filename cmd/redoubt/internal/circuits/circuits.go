@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/breaker/shared"
@@ -24,6 +27,16 @@ func Open(dir string) (shared.Store, error) {
 		}
 	}
 	return shared.NewFileStore(statedir.Breakers(dir)), nil
+}
+
+// Known returns the circuits in a store that are a command's own, and says what
+// can't be read.
+func Known(cmd *cobra.Command, store shared.Store, own func(shared.Circuit) bool) []shared.Circuit {
+	all, err := shared.Status(cmd.Context(), store)
+	if err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "redoubt: %v\n", err)
+	}
+	return slices.DeleteFunc(all, func(c shared.Circuit) bool { return !own(c) })
 }
 
 // Print prints circuits as a table or as JSON. label says what a circuit is of,

@@ -10,27 +10,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/cmdtest"
 )
 
 // These tests run the command as it is built.
 
 var binary string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "redoubt-test-")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "redoubt")
-	build := exec.Command("go", "build", "-o", binary, "github.com/redoubt-go/redoubt/cmd/redoubt")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	code := 1
-	if err := build.Run(); err == nil {
-		code = m.Run()
-	}
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { cmdtest.Main(m, &binary) }
 
 type outcome struct {
 	code           int

@@ -54,12 +54,9 @@ func (r *runner) plan(ctx context.Context) error {
 	if r.NoUpdate {
 		return r.planStore(ctx)
 	}
-	info, err := checkout.Inspect(r.Dest)
+	info, err := r.inspect()
 	if err != nil {
-		return failure.New(failure.Disk, "%w", err)
-	}
-	if info.Kind == checkout.Strange && !r.Replace {
-		return failure.New(failure.Refused, "%s is %s, use --replace to lose it", r.Dest, info.What)
+		return err
 	}
 	revision, err := r.resolve(ctx)
 	if err != nil {

@@ -167,12 +167,9 @@ func (r *runner) newTemp() string { return r.Dest + tempInfix + r.id[:8] }
 // make does all the work under the destination's lock.
 func (r *runner) make(ctx context.Context) error {
 	r.report.Phase("look")
-	info, err := checkout.Inspect(r.Dest)
+	info, err := r.inspect()
 	if err != nil {
-		return failure.New(failure.Disk, "%w", err)
-	}
-	if info.Kind == checkout.Strange && !r.Replace {
-		return failure.New(failure.Refused, "%s is %s, use --replace to lose it", r.Dest, info.What)
+		return err
 	}
 	revision, err := r.resolve(ctx)
 	if err != nil {
@@ -188,6 +185,18 @@ func (r *runner) make(ctx context.Context) error {
 	}
 	r.report.Edit(func(res *report.Result) { res.Got = node })
 	return nil
+}
+
+// inspect looks at the destination, and refuses one that is not ours to lose.
+func (r *runner) inspect() (checkout.Info, error) {
+	info, err := checkout.Inspect(r.Dest)
+	if err != nil {
+		return info, failure.New(failure.Disk, "%w", err)
+	}
+	if info.Kind == checkout.Strange && !r.Replace {
+		return info, failure.New(failure.Refused, "%s is %s, use --replace to lose it", r.Dest, info.What)
+	}
+	return info, nil
 }
 
 // checkout makes the working copy with the store that it is to have.

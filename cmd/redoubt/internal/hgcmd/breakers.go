@@ -15,19 +15,11 @@ import (
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/source"
 )
 
-// known returns the circuits of "redoubt hg" and says what can't be read.
+// known returns the circuits of "redoubt hg".
 func known(cmd *cobra.Command, store shared.Store) []shared.Circuit {
-	all, err := shared.Status(cmd.Context(), store)
-	if err != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "redoubt: %v\n", err)
-	}
-	var ours []shared.Circuit
-	for _, c := range all {
-		if c.Name == hg.BreakerName || c.Name == hg.MemoryName && c.State == breaker.Open {
-			ours = append(ours, c)
-		}
-	}
-	return ours
+	return circuits.Known(cmd, store, func(c shared.Circuit) bool {
+		return c.Name == hg.BreakerName || c.Name == hg.MemoryName && c.State == breaker.Open
+	})
 }
 
 func statusCommand() *cobra.Command {

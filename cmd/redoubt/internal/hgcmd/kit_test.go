@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -24,42 +23,25 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/cmdtest"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/report"
 )
 
 // These tests run the built command against real repositories, which real hg
 // serves on the loopback. A missing hg is a failure.
 
-var (
-	binary  string // of redoubt
-	workDir string // of what all tests share
-)
+var binary string
 
 func TestMain(m *testing.M) {
-	code, err := setUp(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
+	if _, err := exec.LookPath("hg"); err != nil {
+		fmt.Fprintln(os.Stderr, "these tests need Mercurial: apt-get install mercurial")
+		os.Exit(1)
 	}
-	os.Exit(code)
+	cmdtest.Main(m, &binary)
 }
 
-func setUp(m *testing.M) (int, error) {
-	if _, err := exec.LookPath("hg"); err != nil {
-		return 1, errors.New("these tests need Mercurial: apt-get install mercurial")
-	}
-	var err error
-	if workDir, err = os.MkdirTemp("", "redoubt-hg-test-"); err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(workDir)
-	binary = filepath.Join(workDir, "redoubt")
-	out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput()
-	if err != nil {
-		return 1, fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return m.Run(), nil
-}
+// shared returns the path of what all tests share.
+func shared(name string) string { return filepath.Join(filepath.Dir(binary), name) }
 
 // hgEnv is the environment in which tests run hg themselves.
 func hgEnv() []string {
@@ -112,7 +94,7 @@ func (r repo) node(t testing.TB, rev string) string {
 
 func newRepo(t testing.TB, dir string, revisions, size int, name string) repo {
 	t.Helper()
-	ext := filepath.Join(workDir, "fill.py")
+	ext := filepath.Join(t.TempDir(), "fill.py")
 	if err := os.WriteFile(ext, []byte(fill), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +121,7 @@ var (
 func small(t testing.TB) repo {
 	t.Helper()
 	smallOnce.Do(func() {
-		dir := filepath.Join(workDir, "small")
+		dir := shared("small")
 		newRepo(t, dir, 10, 100, "f")
 		hg(t, "-R", dir, "tag", "-r", "3", "V1")
 		smallRepo = newest(t, dir)
@@ -153,7 +135,7 @@ func small(t testing.TB) repo {
 // big returns a repository of 48 revisions and 18 MB that don't compress.
 func big(t testing.TB) repo {
 	t.Helper()
-	bigOnce.Do(func() { bigRepo = newRepo(t, filepath.Join(workDir, "big"), 48, 380_000, "b") })
+	bigOnce.Do(func() { bigRepo = newRepo(t, shared("big"), 48, 380_000, "b") })
 	if bigRepo.tip == "" {
 		t.Fatal("no big repository")
 	}

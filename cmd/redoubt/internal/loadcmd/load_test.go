@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/cmdtest"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/load/engine"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/load/scenario"
 )
@@ -33,21 +34,7 @@ const generous = time.Minute
 
 var binary string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "redoubt-test-")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "redoubt")
-	build := exec.Command("go", "build", "-o", binary, "github.com/redoubt-go/redoubt/cmd/redoubt")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	code := 1
-	if err := build.Run(); err == nil {
-		code = m.Run()
-	}
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { cmdtest.Main(m, &binary) }
 
 type outcome struct {
 	code           int
@@ -290,7 +277,7 @@ func TestInterrupt(t *testing.T) {
 	}
 	contains(t, "the page", read(t, cmd.Dir, "redoubt-report.html"), "interrupted after ")
 	contains(t, "JSON", read(t, cmd.Dir, "out.json"), `"redoubt-load/1"`)
-	contains(t, "results for vegeta", read(t, cmd.Dir, "out.jsonl"), `{"attack":"bare","seq":0,"code":200,`)
+	contains(t, "results for vegeta", read(t, cmd.Dir, "out.jsonl"), `{"attack":"bare","seq":0,"code":`) // what code depends on the machine
 }
 
 // A notifier keeps what is written to it, and tells when a word was.

@@ -17,42 +17,40 @@ func override(s *scenario.Scenario, rate float64, duration time.Duration) (*scen
 	if rate == 0 && duration == 0 {
 		return s, nil
 	}
-	var root yaml.Node
-	if err := yaml.Unmarshal([]byte(s.Source), &root); err != nil {
-		return nil, err
-	}
-	top := root.Content[0]
-	if rate != 0 {
-		if bursts := field(top, "bursts"); bursts != nil {
-			for i, b := range s.Bursts {
-				set(bursts.Content[i], "rate", strconv.FormatFloat(b.Rate*rate/s.Rate, 'g', -1, 64))
+	return edited(s, func(top *yaml.Node) {
+		if rate != 0 {
+			if bursts := field(top, "bursts"); bursts != nil {
+				for i, b := range s.Bursts {
+					set(bursts.Content[i], "rate", strconv.FormatFloat(b.Rate*rate/s.Rate, 'g', -1, 64))
+				}
 			}
+			set(top, "rate", strconv.FormatFloat(rate, 'g', -1, 64))
 		}
-		set(top, "rate", strconv.FormatFloat(rate, 'g', -1, 64))
-	}
-	if duration != 0 {
-		set(top, "duration", duration.String())
-	}
-	text, err := yaml.Marshal(&root)
-	if err != nil {
-		return nil, err
-	}
-	return scenario.Parse(s.Name, text)
+		if duration != 0 {
+			set(top, "duration", duration.String())
+		}
+	})
 }
 
 // asItIs returns the load of a scenario, without what goes wrong: for a server that
 // is taken as it is.
 func asItIs(s *scenario.Scenario) (*scenario.Scenario, error) {
+	return edited(s, func(top *yaml.Node) {
+		for _, name := range []string{"faults", "windows", "targets", "about"} {
+			remove(top, name)
+		}
+		set(top, "name", "as-it-is")
+		set(top, "title", "the server as it is, with the load of "+s.Name)
+	})
+}
+
+// edited returns what a scenario is after a change of its source.
+func edited(s *scenario.Scenario, change func(top *yaml.Node)) (*scenario.Scenario, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal([]byte(s.Source), &root); err != nil {
 		return nil, err
 	}
-	top := root.Content[0]
-	for _, name := range []string{"faults", "windows", "targets", "about"} {
-		remove(top, name)
-	}
-	set(top, "name", "as-it-is")
-	set(top, "title", "the server as it is, with the load of "+s.Name)
+	change(root.Content[0])
 	text, err := yaml.Marshal(&root)
 	if err != nil {
 		return nil, err

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/cmdtest"
 )
 
 // These tests run the command as it is built, in real time: waits are short and
@@ -32,19 +34,7 @@ var binary string
 func TestMain(m *testing.M) {
 	// Under nohup a hangup is ignored, and by whatever is started too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
-	dir, err := os.MkdirTemp("", "redoubt-test-")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "redoubt")
-	build := exec.Command("go", "build", "-o", binary, "github.com/redoubt-go/redoubt/cmd/redoubt")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	code := 1
-	if err := build.Run(); err == nil {
-		code = m.Run()
-	}
-	os.RemoveAll(dir)
-	os.Exit(code)
+	cmdtest.Main(m, &binary)
 }
 
 type outcome struct {

@@ -64,28 +64,17 @@ const (
 	Work               // working on what is there: update, status, log, verify
 )
 
-// A Subject is what a Rebuild has to rebuild.
-type Subject int
-
-// The subjects.
-const (
-	Store Subject = iota
-	WorkingCopy
-)
-
 // A Verdict is what a failure means.
 type Verdict struct {
 	Reaction Reaction
-	Subject  Subject // of a Rebuild
-	Message  string  // the line that says it
-	Source   bool    // the source is at fault, and its breaker is to know
+	Message  string // the line that says it
+	Source   bool   // the source is at fault, and its breaker is to know
 }
 
 // A rule gives a meaning to text. The first that matches counts.
 type rule struct {
 	pattern  *regexp.Regexp
 	reaction Reaction
-	subject  Subject
 	phase    func(Phase) Reaction // overrides reaction
 }
 
@@ -116,11 +105,8 @@ var rules = []rule{
 	on(Locked, `timed out waiting for lock held by`, `: lock held by`),
 	on(Rebuild,
 		`index 0\w+ is corrupted`, `unknown version \(\d+\) in revlog`, `no match found`,
-		`store/requires'`, `points to nonexistent directory`, `share source does not support`),
-	{
-		pattern:  regexp.MustCompile(`working directory state appears damaged|overflow in dirstate|abort: Directory not empty:`),
-		reaction: Rebuild, subject: WorkingCopy,
-	},
+		`store/requires'`, `points to nonexistent directory`, `share source does not support`,
+		`working directory state appears damaged`, `overflow in dirstate`, `abort: Directory not empty:`),
 	{pattern: regexp.MustCompile(`integrity check failed on|unknown parent|revlog decompress error|ZstdError`), phase: transferOrStore},
 	on(Input,
 		`unknown branch`, `destination .* (is not empty|already exists)`, `potentially unsafe url`,
@@ -155,7 +141,7 @@ func Stderr(text string, phase Phase) Verdict {
 		if at == nil {
 			continue
 		}
-		v := Verdict{Reaction: r.reaction, Subject: r.subject, Message: line(text, at[0])}
+		v := Verdict{Reaction: r.reaction, Message: line(text, at[0])}
 		if r.phase != nil {
 			v.Reaction = r.phase(phase)
 		}

@@ -24,7 +24,6 @@ var fixtures = []struct {
 	phase  Phase
 	stderr string
 	want   Reaction
-	copied bool // the working copy is to be rebuilt, not the store
 }{
 	{row: "01 server down", stderr: "abort: error: Connection refused\n", want: Retry},
 	{row: "02 DNS", stderr: "abort: error: Name or service not known\n", want: Retry},
@@ -89,7 +88,7 @@ var fixtures = []struct {
 	{row: "67 not found", stderr: "abort: repository d not found\n", want: Next},
 	{row: "69 conflicts", phase: Work, stderr: "warning: conflicts while merging a.txt! (edit, then use 'hg resolve --mark')\n", want: Dirty},
 	{row: "70 untracked in the way", phase: Work, stderr: "a.txt: untracked file differs\nabort: untracked files in working directory differ from files in requested revision\n", want: Dirty},
-	{row: "72 file became directory", phase: Work, stderr: "abort: Directory not empty: '/d/a.txt'\n", want: Rebuild, copied: true},
+	{row: "72 file became directory", phase: Work, stderr: "abort: Directory not empty: '/d/a.txt'\n", want: Rebuild},
 	{row: "74 changelog flipped", phase: Work, stderr: "abort: integrity check failed on 00changelog:17\n", want: Rebuild},
 	{row: "74 changelog flipped, compressed", phase: Work, stderr: "abort: revlog decompress error: zstd decompressor error: Corrupted block detected\n", want: Rebuild},
 	{row: "74 the same in a pull", stderr: "abort: revlog decompress error: zstd decompressor error: Corrupted block detected\n", want: Retry},
@@ -100,8 +99,8 @@ var fixtures = []struct {
 	{row: "77 requires lost", phase: Work, stderr: "abort: unknown version (65535) in revlog 00changelog\n", want: Rebuild},
 	{row: "77 store lost", phase: Work, stderr: "abort: No such file or directory: '/d/.hg/store/requires'\n", want: Rebuild},
 	{row: "77 newer hg", phase: Work, stderr: "abort: repository requires features unknown to this Mercurial: exp-x\n", want: Input},
-	{row: "78 dirstate", phase: Work, stderr: "abort: working directory state appears damaged!\n", want: Rebuild, copied: true},
-	{row: "78 dirstate, longer", phase: Work, stderr: "Traceback (most recent call last):\nValueError: overflow in dirstate\n", want: Rebuild, copied: true},
+	{row: "78 dirstate", phase: Work, stderr: "abort: working directory state appears damaged!\n", want: Rebuild},
+	{row: "78 dirstate, longer", phase: Work, stderr: "Traceback (most recent call last):\nValueError: overflow in dirstate\n", want: Rebuild},
 	{row: "80 share source gone", phase: Work, stderr: "abort: .hg/sharedpath points to nonexistent directory /s/.hg\n", want: Rebuild},
 	{row: "80 share source emptied", phase: Work, stderr: "abort: share source does not support share-safe requirement\n", want: Rebuild},
 	{row: "83 hgrc", phase: Work, stderr: "config error at /d/.hg/hgrc:1: unexpected leading whitespace: x\n", want: Environment},
@@ -121,9 +120,6 @@ func TestStderr(t *testing.T) {
 			v := Stderr(f.stderr, f.phase)
 			if v.Reaction != f.want {
 				t.Errorf("reaction %v, want %v", v.Reaction, f.want)
-			}
-			if (v.Subject == WorkingCopy) != f.copied {
-				t.Errorf("subject %v, want working copy: %v", v.Subject, f.copied)
 			}
 			if v.Source != (f.want == Retry || f.want == Wait) {
 				t.Errorf("the source is at fault: %v, for %v", v.Source, f.want)

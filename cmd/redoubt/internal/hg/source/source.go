@@ -223,9 +223,6 @@ func (s Source) Login() (user, password string, given bool) {
 	return s.user, s.password, s.login
 }
 
-// Secure reports whether s is reached over TLS.
-func (s Source) Secure() bool { return s.scheme == "https" }
-
 // Hostname returns the host without the port.
 func (s Source) Hostname() string {
 	u := url.URL{Host: s.host}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -31,11 +32,10 @@ func BenchmarkGenerator(b *testing.B) {
 		{"transport", 20_000, "http://dependency.test/", instantly{}},
 		{"loopback", 10_000, server.URL, over},
 	} {
-		s, err := scenario.Parse("benchmark", []byte("name: benchmark\nduration: 1s\npatience: 30s"))
+		s, err := scenario.Parse("benchmark", fmt.Appendf(nil, "name: benchmark\nduration: 1s\npatience: 30s\nrate: %d", bb.rate))
 		if err != nil {
 			b.Fatal(err)
 		}
-		s = s.WithRate(float64(bb.rate))
 		b.Run(bb.name+"/redoubt", func(b *testing.B) {
 			var cpu, lag float64
 			var sent int64

@@ -3,7 +3,6 @@ package scenario
 import (
 	"math"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/redoubt-go/redoubt/redoubttest/faults"
@@ -66,18 +65,6 @@ func defaults() Scenario {
 		Patience:     2 * time.Second,
 		Wire:         Model,
 	}
-}
-
-// WithRate returns a copy of s at another rate, as for a sweep. Bursts grow or
-// shrink with it.
-func (s *Scenario) WithRate(rate float64) *Scenario {
-	other := *s
-	other.Bursts = slices.Clone(s.Bursts)
-	for i := range other.Bursts {
-		other.Bursts[i].Rate *= rate / s.Rate
-	}
-	other.Rate = rate
-	return &other
 }
 
 // WithDuration returns a copy of s that runs for another time. The windows stay

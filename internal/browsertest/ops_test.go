@@ -1,4 +1,4 @@
-package opstest
+package browsertest_test
 
 import (
 	"context"
@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/internal/browsertest"
 	"github.com/redoubt-go/redoubt/limit"
 	"github.com/redoubt-go/redoubt/ops"
 	"github.com/redoubt-go/redoubt/retry"
@@ -23,6 +23,9 @@ import (
 
 // hostile is what names, keys and errors may be: they come from others.
 const hostile = `<img src=x onerror="document.title='pwned'"><script>document.title='pwned'</script>`
+
+// ready is there when the page has been told of something.
+const ready = `html[data-ready="true"]`
 
 type keyOf struct{}
 
@@ -90,10 +93,10 @@ const mail = `[...document.querySelectorAll("#circuits > li")].find(r => r.query
 // anywhere.
 func TestPage(t *testing.T) {
 	w := newWorld(t, ops.Config{})
-	b := newBrowser(t)
-	b.open(t, w.url)
+	b := browsertest.New(t)
+	b.Open(t, w.url, ready)
 
-	text := eval(t, b, "document.body.innerText")
+	text := b.Eval(t, "document.body.innerText")
 	for _, want := range []string{
 		"checkout " + hostile, "Live", "0\nopen", "4\nclosed", "Read-only", "mail", "0 of 2 failures in a row",
 		"3 of 4 retries", "0 of 7 in flight", "−5 min", hostile,
@@ -102,30 +105,30 @@ func TestPage(t *testing.T) {
 			t.Errorf("the page lacks %q:\n%s", want, text)
 		}
 	}
-	if n := eval(t, b, `String([...document.querySelectorAll(".act")].filter(b => b.checkVisibility()).length)`); n != "0" {
+	if n := b.Eval(t, `String([...document.querySelectorAll(".act")].filter(b => b.checkVisibility()).length)`); n != "0" {
 		t.Errorf("%s buttons offer control to one who may not", n)
 	}
 
 	t.Run("live", func(t *testing.T) {
 		w.fail(t.Context(), 2, errors.New("refused by "+hostile))
-		await(t, b, mail+`.dataset.state === "open"`)
-		first := eval(t, b, `document.querySelector("#circuits > li").innerText`)
+		b.Await(t, mail+`.dataset.state === "open"`)
+		first := b.Eval(t, `document.querySelector("#circuits > li").innerText`)
 		for _, want := range []string{"open", "mail", "refuses calls", "Opened ", "2 failures in a row", "refused by " + hostile} {
 			if !strings.Contains(first, want) {
 				t.Errorf("the first row lacks %q:\n%s", want, first)
 			}
 		}
-		await(t, b, `document.title.startsWith("(1 open)")`)
-		await(t, b, `document.querySelector("#news").textContent === "mail is open"`)
-		await(t, b, mail+`.querySelector(".strip .open") !== null`)
-		label := eval(t, b, mail+`.querySelector(".strip").getAttribute("aria-label")`)
+		b.Await(t, `document.title.startsWith("(1 open)")`)
+		b.Await(t, `document.querySelector("#news").textContent === "mail is open"`)
+		b.Await(t, mail+`.querySelector(".strip .open") !== null`)
+		label := b.Eval(t, mail+`.querySelector(".strip").getAttribute("aria-label")`)
 		if label != "open; opened 1 time in the last 5 min" {
 			t.Errorf("the timeline says %q", label)
 		}
 	})
 	t.Run("history", func(t *testing.T) {
-		eval(t, b, `(`+mail+`.querySelector(".does button").click(), "clicked")`)
-		past := eval(t, b, mail+`.querySelector(".past").innerText`)
+		b.Eval(t, `(`+mail+`.querySelector(".does button").click(), "clicked")`)
+		past := b.Eval(t, mail+`.querySelector(".past").innerText`)
 		for _, want := range []string{"Opens when 2 calls in a row failed.", "closed → open", "refused by " + hostile} {
 			if !strings.Contains(past, want) {
 				t.Errorf("the history lacks %q:\n%s", want, past)
@@ -136,46 +139,42 @@ func TestPage(t *testing.T) {
 		for i := range 20 { // more than the breaker remembers
 			w.mail.Reset()
 			w.fail(t.Context(), 2, errors.New("again"))
-			await(t, b, fmt.Sprintf(mail+`.querySelectorAll(".past tbody tr").length === %d`, 3+2*i))
+			b.Await(t, fmt.Sprintf(mail+`.querySelectorAll(".past tbody tr").length === %d`, 3+2*i))
 		}
 	})
 	t.Run("search", func(t *testing.T) {
-		b.do(t, chromedp.SendKeys("#search", "evil"))
-		await(t, b, `document.querySelectorAll("#circuits > li").length === 1 && document.querySelector("#breakers-hidden").textContent === "1 of 4 match"`)
-		eval(t, b, `(document.querySelector("#search").value = "", document.querySelector("#search").dispatchEvent(new Event("input")), "cleared")`)
-		await(t, b, `document.querySelectorAll("#circuits > li").length === 4`)
+		b.Do(t, chromedp.SendKeys("#search", "evil"))
+		b.Await(t, `document.querySelectorAll("#circuits > li").length === 1 && document.querySelector("#breakers-hidden").textContent === "1 of 4 match"`)
+		b.Eval(t, `(document.querySelector("#search").value = "", document.querySelector("#search").dispatchEvent(new Event("input")), "cleared")`)
+		b.Await(t, `document.querySelectorAll("#circuits > li").length === 4`)
 	})
 	t.Run("text", func(t *testing.T) {
-		if got := eval(t, b, `document.querySelectorAll("img").length + " " + document.querySelectorAll("script").length + " " + document.title.includes("pwned'")`); got != "0 1 true" {
+		if got := b.Eval(t, `document.querySelectorAll("img").length + " " + document.querySelectorAll("script").length + " " + document.title.includes("pwned'")`); got != "0 1 true" {
 			t.Errorf("images, scripts, and whether the title is text: %s", got)
 		}
 	})
 	t.Run("dark", func(t *testing.T) {
 		const background = `getComputedStyle(document.body).backgroundColor`
-		light := eval(t, b, background)
-		call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
-		})
-		eval(t, b, painted)
-		if dark := eval(t, b, background); light != "rgb(246, 247, 248)" || dark != "rgb(18, 20, 24)" {
+		light := b.Eval(t, background)
+		b.Dark(t)
+		if dark := b.Eval(t, background); light != "rgb(246, 247, 248)" || dark != "rgb(18, 20, 24)" {
 			t.Errorf("light is %s, dark is %s", light, dark)
 		}
 	})
 	t.Run("phone", func(t *testing.T) {
-		b.do(t, chromedp.EmulateViewport(360, 740))
-		eval(t, b, painted)
-		if wide := eval(t, b, `String(document.documentElement.scrollWidth)`); wide != "360" {
+		b.Resize(t, 360, 740)
+		if wide := b.Eval(t, `String(document.documentElement.scrollWidth)`); wide != "360" {
 			t.Errorf("the page is %s wide, of 360", wide)
 		}
 	})
-	b.quiet(t, w.url)
+	b.Quiet(t, w.url)
 }
 
 // The buttons do what they say, as an operator with a keyboard finds them.
 func TestControl(t *testing.T) {
 	w := newWorld(t, ops.Config{Authorize: ops.Loopback})
-	b := newBrowser(t)
-	b.open(t, w.url)
+	b := browsertest.New(t)
+	b.Open(t, w.url, ready)
 	for _, step := range []struct {
 		action, state string
 		forced        bool
@@ -184,18 +183,18 @@ func TestControl(t *testing.T) {
 		{ops.ForceClosed, "closed", true},
 		{ops.Reset, "closed", false},
 	} {
-		eval(t, b, `(`+mail+`.querySelector(".act").click(), "clicked")`)
-		if got := eval(t, b, `document.querySelector("#control-title").textContent + " " + document.activeElement.value`); got != "mail cancel" {
+		b.Eval(t, `(`+mail+`.querySelector(".act").click(), "clicked")`)
+		if got := b.Eval(t, `document.querySelector("#control-title").textContent + " " + document.activeElement.value`); got != "mail cancel" {
 			t.Errorf("the dialog is about, and offers first: %s", got)
 		}
-		b.do(t, chromedp.Click(`#control button[value="`+step.action+`"]`))
-		await(t, b, fmt.Sprintf(`!document.querySelector("#control").open && %s.dataset.state === %q && %s.dataset.forced === "%v"`,
+		b.Do(t, chromedp.Click(`#control button[value="`+step.action+`"]`))
+		b.Await(t, fmt.Sprintf(`!document.querySelector("#control").open && %s.dataset.state === %q && %s.dataset.forced === "%v"`,
 			mail, step.state, mail, step.forced))
 		if s := w.mail.Status(); s.State.String() != step.state || s.Forced != step.forced {
 			t.Errorf("after %s it is %+v", step.action, s)
 		}
 	}
-	b.quiet(t, w.url)
+	b.Quiet(t, w.url)
 }
 
 // Another site's page can do nothing, and learn nothing, with the operator's own
@@ -207,8 +206,8 @@ func TestOtherSite(t *testing.T) {
 		fmt.Fprint(rw, `<!doctype html><html data-ready="true"><body><iframe src="`+w.url+`"></iframe>`)
 	}))
 	defer evil.Close()
-	b := newBrowser(t)
-	b.open(t, strings.Replace(evil.URL, "127.0.0.1", "localhost", 1))
+	b := browsertest.New(t)
+	b.Open(t, strings.Replace(evil.URL, "127.0.0.1", "localhost", 1), ready)
 	const try = `fetch(%q, %s).then(r => r.text()).then(t => "answer " + t, e => "refused")`
 	for name, options := range map[string]string{
 		"control":  `{ method: "POST", headers: { "Content-Type": "application/json" }, body: '{"id":"b1","action":"force_open"}' }`,
@@ -216,14 +215,14 @@ func TestOtherSite(t *testing.T) {
 		"state":    `{}`,
 		"events":   `{}`,
 	} {
-		if got := eval(t, b, fmt.Sprintf(try, w.url+name, options)); got != "refused" && got != "answer " {
+		if got := b.Eval(t, fmt.Sprintf(try, w.url+name, options)); got != "refused" && got != "answer " {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
 	if w.mail.Status().Generation != 0 {
 		t.Error("it did something")
 	}
-	if got := eval(t, b, `String(document.querySelector("iframe").contentDocument)`); got != "null" {
+	if got := b.Eval(t, `String(document.querySelector("iframe").contentDocument)`); got != "null" {
 		t.Errorf("the frame shows %s", got)
 	}
 }
@@ -236,16 +235,16 @@ func TestLook(t *testing.T) {
 	if page == "" {
 		page, dir, wait = newWorld(t, ops.Config{Authorize: ops.Loopback}).url, t.TempDir(), 0
 	}
-	b := newBrowser(t)
-	b.do(t, chromedp.EmulateViewport(1180, 1260)) // what is out of sight is not drawn
-	b.open(t, page)
+	b := browsertest.New(t)
+	b.Resize(t, 1180, 1260) // what is out of sight is not drawn
+	b.Open(t, page, ready)
 	select {
 	case <-time.After(wait):
 	case <-t.Context().Done():
 	}
 	shoot := func(name string) {
 		t.Helper()
-		eval(t, b, painted)
+		b.Painted(t)
 		picture, err := chromedp.Run(b, chromedp.FullScreenshot(100))
 		if err != nil {
 			t.Fatal(err)
@@ -255,15 +254,13 @@ func TestLook(t *testing.T) {
 		}
 	}
 	shoot("light")
-	eval(t, b, `(document.querySelector(".does button").click(), "clicked")`)
+	b.Eval(t, `(document.querySelector(".does button").click(), "clicked")`)
 	shoot("history")
-	call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
-	})
+	b.Dark(t)
 	shoot("dark")
-	b.do(t, chromedp.EmulateViewport(390, 844))
+	b.Resize(t, 390, 844)
 	shoot("phone")
-	eval(t, b, `(document.querySelector(".act").click(), "clicked")`)
+	b.Eval(t, `(document.querySelector(".act").click(), "clicked")`)
 	shoot("dialog")
-	b.quiet(t, page)
+	b.Quiet(t, page)
 }

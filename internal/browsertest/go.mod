@@ -1,4 +1,4 @@
-module github.com/redoubt-go/redoubt/internal/opstest
+module github.com/redoubt-go/redoubt/internal/browsertest
 
 go 1.26.0
 

@@ -1,4 +1,8 @@
-package opstest
+// Package browsertest shows pages in a browser, for the tests of those that
+// Redoubt writes: that of package ops, which is tested here, and the report of
+// "redoubt load". It is a module of its own, so that the browser's driver is not
+// a dependency of anybody else.
+package browsertest
 
 import (
 	"context"
@@ -9,15 +13,16 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
-// A browser is a tab of a headless Chromium, and what it complained about and
+// A Browser is a tab of a headless Chromium, and what it complained about and
 // asked for.
-type browser struct {
+type Browser struct {
 	context.Context
 
 	mu         sync.Mutex
@@ -25,9 +30,9 @@ type browser struct {
 	requests   []string
 }
 
-// newBrowser starts a Chromium. That there is none is a failure: the page would
-// go untested.
-func newBrowser(t *testing.T) *browser {
+// New starts a Chromium that ends with the test. That there is none is a failure:
+// the page would go untested.
+func New(t *testing.T) *Browser {
 	t.Helper()
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(),
 		chromedp.ExecPath("chromium"),
@@ -38,12 +43,12 @@ func newBrowser(t *testing.T) *browser {
 		chromedp.Flag("disable-sync", true),
 		chromedp.Flag("disable-dev-shm-usage", true),
 		chromedp.UserDataDir(t.TempDir()),
-		chromedp.WindowSize(1280, 900),
+		chromedp.WindowSize(1200, 1000),
 	)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	b := &browser{Context: ctx}
+	b := &Browser{Context: ctx}
 	if err := chromedp.Listen(ctx, b.listen); err != nil {
 		t.Fatalf("chromium is needed, see .ci/deps: %v", err)
 	}
@@ -53,7 +58,7 @@ func newBrowser(t *testing.T) *browser {
 	return b
 }
 
-func (b *browser) listen(event any) {
+func (b *Browser) listen(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e := event.(type) {
@@ -68,9 +73,9 @@ func (b *browser) listen(event any) {
 	}
 }
 
-// quiet fails the test if the page complained, or asked for anything that is not
-// below its own URL.
-func (b *browser) quiet(t *testing.T, page string) {
+// Quiet fails the test if a page complained, or asked for anything that is not
+// below the URL page.
+func (b *Browser) Quiet(t *testing.T, page string) {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -90,7 +95,8 @@ func (b *browser) quiet(t *testing.T, page string) {
 // soon is how long the browser may take for anything.
 const soon = 60 * time.Second
 
-func (b *browser) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
+// Do takes steps.
+func (b *Browser) Do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(b, soon)
 	defer cancel()
@@ -99,14 +105,14 @@ func (b *browser) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open shows the page until it has been told of something.
-func (b *browser) open(t *testing.T, page string) {
+// Open shows a page, and waits until a selector finds something in it.
+func (b *Browser) Open(t *testing.T, page, ready string) {
 	t.Helper()
-	b.do(t, chromedp.Navigate(page), chromedp.WaitReady(`html[data-ready="true"]`))
+	b.Do(t, chromedp.Navigate(page), chromedp.WaitReady(ready))
 }
 
-// eval returns what a script comes to.
-func eval(t *testing.T, b *browser, script string) string {
+// Eval returns the text that a script comes to.
+func (b *Browser) Eval(t *testing.T, script string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(b, soon)
 	defer cancel()
@@ -117,8 +123,8 @@ func eval(t *testing.T, b *browser, script string) string {
 	return v
 }
 
-// await waits until a script comes to true.
-func await(t *testing.T, b *browser, script string) {
+// Await waits until a script comes to true.
+func (b *Browser) Await(t *testing.T, script string) {
 	t.Helper()
 	const poll = `new Promise((done, fail) => {
 		const end = performance.now() + 50000;
@@ -126,17 +132,36 @@ func await(t *testing.T, b *browser, script string) {
 			if (%s) done("yes"); else if (performance.now() > end) done("no"); else setTimeout(ask, 20);
 		})();
 	})`
-	if eval(t, b, fmt.Sprintf(poll, script)) != "yes" {
-		t.Fatalf("it never came true: %s\n%s", script, eval(t, b, "document.body.innerText"))
+	if b.Eval(t, fmt.Sprintf(poll, script)) != "yes" {
+		t.Fatalf("it never came true: %s\n%s", script, b.Eval(t, "document.body.innerText"))
 	}
 }
 
-func call[P, R any](t *testing.T, b *browser, command cdp.Command[P, R], params P) {
+// Painted waits until what was changed is on the screen.
+func (b *Browser) Painted(t *testing.T) {
+	t.Helper()
+	b.Eval(t, `new Promise(done => requestAnimationFrame(() => setTimeout(() => done("painted"), 100)))`)
+}
+
+// Dark makes the browser prefer dark colours.
+func (b *Browser) Dark(t *testing.T) {
+	t.Helper()
+	call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+	})
+	b.Painted(t)
+}
+
+// Resize makes the window as wide and high as that, such as a phone's.
+func (b *Browser) Resize(t *testing.T, width, height int64) {
+	t.Helper()
+	b.Do(t, chromedp.EmulateViewport(width, height))
+	b.Painted(t)
+}
+
+func call[P, R any](t *testing.T, b *Browser, command cdp.Command[P, R], params P) {
 	t.Helper()
 	if _, err := chromedp.Call(b, command, params); err != nil {
 		t.Fatal(err)
 	}
 }
-
-// painted ends when what a script has changed is on the screen.
-const painted = `new Promise(done => requestAnimationFrame(() => setTimeout(() => done("painted"), 100)))`
