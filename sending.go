@@ -276,8 +276,12 @@ func (s *sending) buffer() error {
 
 // streams reports whether the response is one that comes as it happens.
 func (s *sending) streams() bool {
-	return s.resp.StatusCode == http.StatusSwitchingProtocols || s.x.req.Method == http.MethodConnect ||
-		strings.HasPrefix(s.resp.Header.Get("Content-Type"), "text/event-stream")
+	if s.resp.StatusCode == http.StatusSwitchingProtocols || s.x.req.Method == http.MethodConnect {
+		return true
+	}
+	kind := s.resp.Header.Get("Content-Type")
+	return strings.HasPrefix(kind, "text/event-stream") ||
+		strings.HasPrefix(kind, "application/grpc") || strings.HasPrefix(kind, "application/connect+")
 }
 
 // drain reads the failed response ahead, so that its connection is free while
