@@ -84,6 +84,9 @@ func networkFault(err error) (fault, bool) {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return fault{class: "dns", passing: dns.IsTimeout || dns.IsTemporary && !dns.IsNotFound}, true
 	}
+	if errors.Is(err, net.ErrClosed) && says.TimedOut(err) { // QUIC's timeouts are both
+		return fault{class: "timeout", passing: true}, true
+	}
 	for _, known := range []error{
 		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ETIMEDOUT,
 		syscall.EHOSTUNREACH, syscall.ENETUNREACH, net.ErrClosed, io.EOF, io.ErrUnexpectedEOF,

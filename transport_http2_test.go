@@ -368,6 +368,26 @@ func TestTransport_116_119_StreamErrorsOfOtherBases(t *testing.T) {
 	}
 }
 
+// An idleTimeoutError is that of QUIC for a server that is not there any more.
+type idleTimeoutError struct{}
+
+func (idleTimeoutError) Error() string { return "timeout: no recent network activity" }
+func (idleTimeoutError) Timeout() bool { return true }
+func (idleTimeoutError) Unwrap() error { return net.ErrClosed }
+
+func TestTransport_096_TimeoutOfQUIC(t *testing.T) {
+	sends := 0
+	rt := &redoubt.Transport{Layer: atOnce(3), Base: trip(func(*http.Request) (*http.Response, error) {
+		sends++
+		return nil, idleTimeoutError{}
+	})}
+	_, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+	var failure *redoubt.SendError
+	if !errors.As(err, &failure) || failure.ErrorType() != "timeout" || !failure.Timeout() || sends != 3 {
+		t.Errorf("%v after %d sends, want a timeout after 3", err, sends)
+	}
+}
+
 // An error of QUIC is net.ErrClosed besides, which does not make a fatal alert
 // pass.
 func TestTransport_094_AlertByQUIC(t *testing.T) {
