@@ -69,6 +69,9 @@ func tlsFault(err error) (fault, bool) {
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
 		return fault{class: "tls"}, true
 	}
+	if strings.Contains(err.Error(), "CRYPTO_ERROR 0x1") { // a fatal alert by way of QUIC
+		return fault{class: "tls"}, true
+	}
 	return fault{}, false
 }
 
@@ -80,6 +83,9 @@ func as[E error](err error) bool {
 func networkFault(err error) (fault, bool) {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return fault{class: "dns", passing: dns.IsTimeout || dns.IsTemporary && !dns.IsNotFound}, true
+	}
+	if errors.Is(err, net.ErrClosed) && says.TimedOut(err) { // QUIC's timeouts are both
+		return fault{class: "timeout", passing: true}, true
 	}
 	for _, known := range []error{
 		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ETIMEDOUT,
@@ -128,13 +134,34 @@ type http2StreamError struct {
 
 func (e http2StreamError) Error() string { return "http2: stream error" }
 
+// http2Names are the codes in the text of the error of golang.org/x/net/http2,
+// whose transport may be the Base: that type lets nothing be found in it.
+var http2Names = map[string]uint32{
+	"PROTOCOL_ERROR":      http2ProtocolError,
+	"REFUSED_STREAM":      http2RefusedStream,
+	"ENHANCE_YOUR_CALM":   http2EnhanceYourCalm,
+	"INADEQUATE_SECURITY": http2InadequateSecurity,
+	"HTTP_1_1_REQUIRED":   http2HTTP11Required,
+}
+
+// http2Code returns why a stream ended, 0 for a reason that nothing follows from.
+func http2Code(err error) (uint32, bool) {
+	if stream, ok := errors.AsType[http2StreamError](err); ok {
+		return stream.Code, true
+	}
+	_, text, ok := strings.Cut(err.Error(), "stream error: stream ID ")
+	_, text, _ = strings.Cut(text, "; ")
+	name, _, _ := strings.Cut(text, "; ")
+	return http2Names[name], ok
+}
+
 func http2Fault(err error) (fault, bool) {
-	stream, ok := errors.AsType[http2StreamError](err)
+	code, ok := http2Code(err)
 	if !ok {
 		return fault{}, false
 	}
 	f := fault{class: "http2_stream_error", passing: true}
-	switch stream.Code {
+	switch code {
 	case http2ProtocolError:
 		f = fault{class: "http2_protocol_error"}
 	case http2InadequateSecurity:
@@ -153,7 +180,8 @@ func http2Fault(err error) (fault, bool) {
 // under way when the server closed it.
 const closedIdle = "http: server closed idle connection"
 
-// knownTexts are errors of net/http that have no type.
+// knownTexts are errors of net/http that have no type, and those of HTTP/3, whose
+// types are quic-go's.
 var knownTexts = []struct {
 	text  string
 	fault fault
@@ -173,6 +201,11 @@ var knownTexts = []struct {
 	{"GOAWAY from server ErrCode:", fault{class: "http2_goaway", passing: true, untouched: true}},
 	{"ErrCode=ENHANCE_YOUR_CALM", fault{class: "http2_enhance_your_calm", passing: true, throttled: true}},
 	{"server sent GOAWAY and closed the connection", fault{class: "http2_goaway", passing: true}},
+	{"H3_REQUEST_REJECTED", fault{class: "http3_request_rejected", passing: true, untouched: true}},
+	{"H3_EXCESSIVE_LOAD", fault{class: "http3_excessive_load", passing: true, throttled: true}},
+	{"H3_REQUEST_CANCELLED", fault{class: "http3_stream_error", passing: true}},
+	{"H3_INTERNAL_ERROR", fault{class: "http3_stream_error", passing: true}},
+	{"H3_NO_ERROR", fault{class: "http3_stream_error", passing: true}},
 }
 
 func textFault(text string) fault {

@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -267,6 +271,44 @@ func ExampleTransport() {
 	fmt.Println(resp.Status, "after", server.Count(), "requests")
 	// Output:
 	// 503 Service Unavailable after 3 requests
+}
+
+// A reverse proxy whose upstream is down: it answers for it at once, and says when
+// to come back. Streams of events and long polls that pass through it want
+// WithoutTimeouts in the context of their requests.
+func ExampleTransport_reverseProxy() {
+	upstream := redoubttest.NewDependency(redoubttest.MustParse("refused"))
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "https", Host: "billing.example"})
+		},
+		Transport: &redoubt.Transport{
+			Base: upstream,
+			Layer: redoubt.Stack{
+				retry.Policy{Backoff: retry.Constant(time.Millisecond)},
+				breaker.New(breaker.Config{Name: "billing", Consecutive: 3, Cooldown: time.Minute}),
+			},
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			open, ok := errors.AsType[*breaker.OpenError](err)
+			if !ok {
+				w.WriteHeader(http.StatusBadGateway)
+				return
+			}
+			if after, ok := open.RetryAfter(); ok {
+				w.Header().Set("Retry-After", strconv.Itoa(int(after.Seconds())+1))
+			}
+			w.WriteHeader(http.StatusServiceUnavailable)
+		},
+	}
+	for range 2 {
+		w := httptest.NewRecorder()
+		proxy.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/invoices/42", nil))
+		fmt.Println(w.Code, "after", upstream.Count(), "requests; retry later:", w.Header().Get("Retry-After") != "")
+	}
+	// Output:
+	// 502 after 3 requests; retry later: false
+	// 503 after 3 requests; retry later: true
 }
 
 // A POST is sent once, unless its sender says that to send it again is harmless.

@@ -25,8 +25,9 @@ type exchange struct {
 	root hostContext
 
 	idempotent  bool
-	replay      *replay // of a request body without GetBody
-	bodyUsed    bool    // the caller's own body was handed to Base
+	replay      *replay   // of a request body without GetBody
+	bodyUsed    bool      // the caller's own body was handed to Base
+	uploading   *progress // of the send that had it, or its like, last
 	sends       int
 	fresh       bool              // the next attempt wants a new connection
 	misdirected bool              // 421 was seen
@@ -289,6 +290,7 @@ func (x *exchange) bodyAgain() (io.ReadCloser, func() (io.ReadCloser, error), er
 		x.bodyUsed = true
 		return x.req.Body, x.req.GetBody, nil
 	}
+	x.uploading.supersede()
 	body, err := x.req.GetBody()
 	return body, x.req.GetBody, err
 }

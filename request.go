@@ -23,6 +23,7 @@ func (s *sending) request() (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.uploading = &s.progress
 	out.Body, out.GetBody = s.watched(body), getBody
 	if _, watched := out.Body.(*watchedBody); watched && getBody != nil {
 		out.GetBody = func() (io.ReadCloser, error) {

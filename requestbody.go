@@ -42,7 +42,9 @@ type watchedBody struct {
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
-	b.progress.bodyRead()
+	if !b.progress.bodyRead() {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.ReadCloser.Read(p)
 	if b.closed.Load() {
 		b.progress.bodyGave(nil)

@@ -233,11 +233,11 @@ func (s *sending) deliver() *http.Response {
 	resp.Request = s.x.req
 	switch {
 	case s.ended:
+	case resp.Body == http.NoBody:
+		s.end(nil)
 	case resp.StatusCode == http.StatusSwitchingProtocols, s.x.req.Method == http.MethodConnect:
 		s.span.End(nil, false) // not with a connection that may last for days
 		resp.Body = newUpgraded(resp.Body, s)
-	case resp.Body == http.NoBody:
-		s.end(nil)
 	default:
 		resp.Body = s.guard(resp.Body)
 	}
@@ -276,8 +276,12 @@ func (s *sending) buffer() error {
 
 // streams reports whether the response is one that comes as it happens.
 func (s *sending) streams() bool {
-	return s.resp.StatusCode == http.StatusSwitchingProtocols || s.x.req.Method == http.MethodConnect ||
-		strings.HasPrefix(s.resp.Header.Get("Content-Type"), "text/event-stream")
+	if s.resp.StatusCode == http.StatusSwitchingProtocols || s.x.req.Method == http.MethodConnect {
+		return true
+	}
+	kind := s.resp.Header.Get("Content-Type")
+	return strings.HasPrefix(kind, "text/event-stream") ||
+		strings.HasPrefix(kind, "application/grpc") || strings.HasPrefix(kind, "application/connect+")
 }
 
 // drain reads the failed response ahead, so that its connection is free while
@@ -320,6 +324,9 @@ func (s *sending) bodyError(err error) error {
 	}
 	if ctx := s.x.req.Context(); ctx.Err() != nil {
 		return ended(ctx)
+	}
+	if errors.Is(err, errDone) { // of a Close, which a Transport within takes for its caller's cancellation
+		return errDone
 	}
 	if stalled, ok := errors.AsType[*TimeoutError](context.Cause(s.ctx)); ok {
 		return stalled

@@ -112,7 +112,8 @@ type Transport struct {
 	// that many bytes of it are read before the layers are told of success,
 	// so that a body that breaks off is a failure like any other, and limits
 	// apply to it. A longer body is streamed from there on; one that is
-	// declared longer, and a stream of events, is streamed from the start.
+	// declared longer, a stream of events, and what has a type of gRPC or of
+	// Connect's streams, is streamed from the start.
 	MaxResponseBuffer int64
 
 	// RetryAfterMillis names headers besides Retry-After, such as

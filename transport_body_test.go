@@ -205,6 +205,59 @@ func TestTransport_028_RetryWhileTheUploadRuns(t *testing.T) {
 	}
 }
 
+// A rewound is a body that GetBody gives out again, rewound, as connect-go has
+// it.
+type rewound struct {
+	mu sync.Mutex
+	r  *strings.Reader
+}
+
+func (b *rewound) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.r.Read(p)
+}
+
+func (b *rewound) Close() error { return nil }
+
+func (b *rewound) again() (io.ReadCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err := b.r.Seek(0, io.SeekStart)
+	return b, err
+}
+
+// An upload that goes on after its attempt must not eat what belongs to the next.
+func TestTransport_028_RewoundBodyIsTheNextAttempts(t *testing.T) {
+	const want = "all of it"
+	shared := &rewound{r: strings.NewReader(want)}
+	var first io.Reader
+	var got []string
+	rt := &redoubt.Transport{Layer: atOnce(3), Base: keeper(func(r *http.Request) (*http.Response, error) {
+		if first == nil {
+			first = r.Body
+			return answer(r, http.StatusServiceUnavailable, ""), nil
+		}
+		if n, err := first.Read(make([]byte, 3)); n != 0 || err == nil {
+			t.Errorf("the upload of the attempt before read %d bytes, %v", n, err)
+		}
+		b, err := io.ReadAll(r.Body)
+		got = append(got, string(b))
+		return answer(r, http.StatusOK, ""), err
+	})}
+	req := newRequest(t.Context(), t, "PUT", shared)
+	req.GetBody, req.ContentLength = shared.again, int64(len(want))
+	send(t, rt, req)
+	if len(got) != 1 || got[0] != want {
+		t.Errorf("the next attempt sent %q, want %q", got, want)
+	}
+}
+
+// A keeper is a RoundTripper that may read a request body later.
+type keeper func(*http.Request) (*http.Response, error)
+
+func (f keeper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
 func TestTransport_031_BufferingIsBounded(t *testing.T) {
 	var l atomic.Int64
 	base := trip(func(r *http.Request) (*http.Response, error) {

@@ -321,6 +321,87 @@ func TestTransport_116_119_StreamErrors(t *testing.T) {
 	}
 }
 
+// A Base may be the transport of golang.org/x/net/http2, or that of HTTP/3 in
+// quic-go. Neither is a dependency of this module: the texts are theirs.
+func TestTransport_116_119_StreamErrorsOfOtherBases(t *testing.T) {
+	for _, tt := range []struct {
+		text, class string
+		get, post   int // sends
+		throttled   bool
+	}{
+		{"stream error: stream ID 1; INTERNAL_ERROR; received from peer", "http2_stream_error", 3, 1, false},
+		{"stream error: stream ID 1; CANCEL", "http2_stream_error", 3, 1, false},
+		{"stream error: stream ID 1; REFUSED_STREAM; received from peer", "http2_refused_stream", 3, 3, false},
+		{"stream error: stream ID 1; ENHANCE_YOUR_CALM; received from peer", "http2_enhance_your_calm", 3, 1, true},
+		{"stream error: stream ID 1; PROTOCOL_ERROR", "http2_protocol_error", 1, 1, false},
+		{"stream error: stream ID 1; HTTP_1_1_REQUIRED; received from peer", "http2_http_1_1_required", 1, 1, false},
+		{"http3: parsing frame failed: H3_INTERNAL_ERROR", "http3_stream_error", 3, 1, false},
+		{"http3: parsing frame failed: H3_REQUEST_CANCELLED", "http3_stream_error", 3, 1, false},
+		{"http3: parsing frame failed: H3_REQUEST_REJECTED", "http3_request_rejected", 3, 3, false},
+		{"http3: parsing frame failed: H3_EXCESSIVE_LOAD", "http3_excessive_load", 3, 1, true},
+		{"http3: parsing frame failed: H3_VERSION_FALLBACK", "_OTHER", 1, 1, false},
+		{"CRYPTO_ERROR 0x12a (remote): tls: bad certificate", "tls", 1, 1, false},
+		{`http3: invalid http header field name "a b"`, "invalid_request", 1, 1, false},
+		{"http3: invalid response: malformed", "_OTHER", 1, 1, false},
+		{"http2: unsupported scheme", "invalid_request", 1, 1, false},
+	} {
+		t.Run(tt.text, func(t *testing.T) {
+			sends := 0
+			rt := &redoubt.Transport{Layer: atOnce(3), Base: trip(func(*http.Request) (*http.Response, error) {
+				sends++
+				return nil, fmt.Errorf("wrapped: %w", errors.New(tt.text))
+			})}
+			_, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+			var failure *redoubt.SendError
+			if !errors.As(err, &failure) || failure.ErrorType() != tt.class || failure.Throttled() != tt.throttled {
+				t.Fatalf("err = %v, want class %q", err, tt.class)
+			}
+			if sends != tt.get {
+				t.Errorf("GET: %d sends, want %d", sends, tt.get)
+			}
+			sends = 0
+			_, err = rt.RoundTrip(newRequest(t.Context(), t, "POST", strings.NewReader("order")))
+			if err == nil || sends != tt.post {
+				t.Errorf("POST: %v after %d sends, want %d", err, sends, tt.post)
+			}
+		})
+	}
+}
+
+// An idleTimeoutError is that of QUIC for a server that is not there any more.
+type idleTimeoutError struct{}
+
+func (idleTimeoutError) Error() string { return "timeout: no recent network activity" }
+func (idleTimeoutError) Timeout() bool { return true }
+func (idleTimeoutError) Unwrap() error { return net.ErrClosed }
+
+func TestTransport_096_TimeoutOfQUIC(t *testing.T) {
+	sends := 0
+	rt := &redoubt.Transport{Layer: atOnce(3), Base: trip(func(*http.Request) (*http.Response, error) {
+		sends++
+		return nil, idleTimeoutError{}
+	})}
+	_, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+	var failure *redoubt.SendError
+	if !errors.As(err, &failure) || failure.ErrorType() != "timeout" || !failure.Timeout() || sends != 3 {
+		t.Errorf("%v after %d sends, want a timeout after 3", err, sends)
+	}
+}
+
+// An error of QUIC is net.ErrClosed besides, which does not make a fatal alert
+// pass.
+func TestTransport_094_AlertByQUIC(t *testing.T) {
+	sends := 0
+	rt := &redoubt.Transport{Layer: atOnce(3), Base: trip(func(*http.Request) (*http.Response, error) {
+		sends++
+		return nil, errors.Join(errors.New("CRYPTO_ERROR 0x12a (remote): tls: bad certificate"), net.ErrClosed)
+	})}
+	_, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+	if !errors.Is(err, net.ErrClosed) || sends != 1 {
+		t.Errorf("%v after %d sends, want an error after 1", err, sends)
+	}
+}
+
 // net/http answers PROTOCOL_ERROR with another connection, without end and
 // without a pause. A limit on the attempt is all that ends it.
 // Without a limit, net/http alone would go on for ever.

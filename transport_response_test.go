@@ -320,6 +320,45 @@ func TestTransport_042_CloseAgain(t *testing.T) {
 	})
 }
 
+// Who closes the body while another goroutine reads it ends that Read, and is not
+// told of a cancellation that never was: not by a Transport within another either.
+func TestTransport_042_CloseDuringARead(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusServiceUnavailable} {
+		bubble(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(status)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}, func(t *testing.T, s *memhttp.Server) {
+			rt := &redoubt.Transport{Base: &redoubt.Transport{Base: s.Transport}}
+			resp, err := rt.RoundTrip(newRequest(t.Context(), t, "POST", nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(time.Second, func() { _ = resp.Body.Close() })
+			start := time.Now()
+			_, err = resp.Body.Read(make([]byte, 1))
+			if err == nil || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) || time.Since(start) != time.Second {
+				t.Errorf("%d: %v after %v, want an error after 1s that is no cancellation", status, err, time.Since(start))
+			}
+		})
+	}
+}
+
+// What is compared with http.NoBody stays that, also of a switch that is none.
+func TestTransport_043_NoBodyIsKept(t *testing.T) {
+	for _, status := range []int{http.StatusSwitchingProtocols, http.StatusOK, http.StatusNoContent} {
+		rt := &redoubt.Transport{Base: trip(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, status, "")
+			resp.Body = http.NoBody
+			return resp, nil
+		})}
+		resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+		if err != nil || resp.Body != http.NoBody {
+			t.Errorf("%d: %v, %v, want http.NoBody", status, resp, err)
+		}
+	}
+}
+
 func TestTransport_043_ResponseIsOtherwiseThatOfBase(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Trailer", "X-Sum")

@@ -377,6 +377,32 @@ func TestTransport_057_BufferedBodyThatDies(t *testing.T) {
 	}
 }
 
+// Who holds back the messages of a stream stops an exchange in which each waits
+// for the other's.
+func TestTransport_057_StreamsAreNotBuffered(t *testing.T) {
+	for _, kind := range []string{"text/event-stream", "application/grpc+proto", "application/grpc-web", "application/connect+json"} {
+		t.Run(kind, func(t *testing.T) {
+			bubble(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", kind)
+				_, _ = io.WriteString(w, "one")
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			}, func(t *testing.T, s *memhttp.Server) {
+				rt := &redoubt.Transport{Base: s.Transport, Layer: timeout.Limit(time.Second), MaxResponseBuffer: 1 << 10}
+				resp, err := rt.RoundTrip(newRequest(t.Context(), t, "POST", nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				message := make([]byte, 3)
+				if _, err := io.ReadFull(resp.Body, message); err != nil || string(message) != "one" {
+					t.Errorf("%q, %v, want the first message", message, err)
+				}
+			})
+		})
+	}
+}
+
 func TestTransport_WithoutTimeouts(t *testing.T) {
 	bubble(t, func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(time.Hour)

@@ -84,7 +84,8 @@ func Invalid(text string) bool {
 	for _, known := range []string{
 		"unsupported protocol scheme", "net/http: invalid", "http: nil Request.", "http: no Host in request URL", "http: Request.",
 		"http: invalid Host header", "net/http: can't write control character", "invalid Trailer key",
-		"http2: invalid ", "http2: request header list larger",
+		"http2: invalid ", "http2: request header list larger", "http2: unsupported scheme",
+		"http3: nil Request.", "http3: no Host in request URL", "http3: invalid method", "http3: invalid http header",
 	} {
 		if strings.Contains(text, known) {
 			return true
