@@ -145,15 +145,13 @@ func (p *Policy) repeat(ctx context.Context, call func(context.Context) error, e
 		if next.paid {
 			budget = p.budget(ctx)
 		}
-		granted, charged := budget.withdraw()
+		paid, granted := budget.withdraw()
 		if !granted {
 			return gaveUp(StopBudget)
 		}
 		telemetry.Retried(ctx, err, next.wait, next.source)
 		if !timer.sleep(ctx, next.wait) {
-			if charged {
-				budget.refund()
-			}
+			budget.refund(paid)
 			return gaveUp(StopCancelled)
 		}
 		if len(retries) == 0 {
