@@ -59,8 +59,15 @@ type BudgetConfig struct {
 // outage alive. Being paid by successes rather than by traffic is what makes
 // that so: an outage has traffic.
 //
-// One budget may be shared by everything that repeats calls to one dependency.
-// It is safe for concurrent use. A nil *Budget grants everything. Make one with
+// One budget may be shared by everything that repeats calls to one dependency. A
+// success pays in once for each policy that it passes through: inside an attempt,
+// nobody knows whether it is all that the policy around it will call a success. So
+// where one policy is inside of another, the two should not have the same budget;
+// one that makes a single attempt there needs none. If both are to repeat, by
+// Policy.Nested, and to share what they may, halve Ratio. A failover leaves paying
+// to the policies by its PaidElsewhere, and hedging never pays.
+//
+// A Budget is safe for concurrent use. A nil *Budget grants everything. Make one with
 // [NewBudget].
 //
 // Source: gRFC A6, "gRPC Retry Design", "Throttling Retry Attempts and Hedged

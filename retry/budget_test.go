@@ -266,6 +266,20 @@ func TestBudget_Balance(t *testing.T) {
 	}
 }
 
+// Of two nested policies with one budget each pays for a success, as Budget says,
+// and what half the Ratio makes of it is the share that was meant.
+func TestBudget_NestedPoliciesPayEach(t *testing.T) {
+	b := NewBudget(BudgetConfig{Ratio: .5 / 2, Burst: 5, MinPerSecond: NoFloor})
+	grants(b)
+	p := Policy{Budget: b, Nested: true}
+	err := p.Do(t.Context(), func(ctx context.Context) error {
+		return p.Do(ctx, func(context.Context) error { return nil })
+	})
+	if got, want := b.Balance(), .5; err != nil || got != want {
+		t.Errorf("a success paid %v, %v; want %v", got, err, want)
+	}
+}
+
 type hostKey struct{}
 
 func withHost(ctx context.Context, host string) context.Context {

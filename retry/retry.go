@@ -69,7 +69,8 @@ type Policy struct { //nolint:recvcheck // Within the package a pointer saves co
 
 	// Nested lets the policy repeat a call even though it runs inside an
 	// attempt of another policy. Without it the inner policy makes one
-	// attempt, so that attempts do not multiply.
+	// attempt, so that attempts do not multiply. For two policies with one
+	// budget see [Budget].
 	Nested bool
 
 	// Logger gets a record at level Warn when a call is given up after an
