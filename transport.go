@@ -55,7 +55,10 @@ type Transport struct {
 	// Base sends the requests. Nil means http.DefaultTransport. What is to be
 	// sent again after 421, over another connection, is sent through a copy
 	// of Base that keeps no connections, if it is an http.Transport; its own
-	// remain as they are. Of another Base all idle connections are closed.
+	// remain as they are. Of another Base all idle connections are closed, to
+	// whatever host, by its CloseIdleConnections: no request can say that it
+	// does not want an idle connection of HTTP/1, and a wrapper can't be
+	// copied with what is in it. Those in use remain.
 	Base http.RoundTripper
 
 	// Layer is what each request goes through, commonly a [Stack]. Nil means

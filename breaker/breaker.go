@@ -62,6 +62,8 @@ type Breaker struct {
 	changes   []Transition // made with mu held now
 	queue     []Transition // for the logger and OnTransition
 	announces bool         // somebody is working the queue off
+
+	probing atomic.Int32 // probes under way; changes with mu held
 }
 
 // A phase is the time between two state changes. It does not change.
@@ -232,6 +234,7 @@ func (b *Breaker) admitLocked(ctx context.Context) (ticket, error) {
 		return b.refuse(ctx, p)
 	}
 	f := &flight{phase: p, start: b.now(), done: done, span: telemetry.SpanOf(ctx)}
+	b.probing.Add(1)
 	f.watchdog = time.AfterFunc(b.probeLimit(), func() { b.giveUpOn(f) })
 	return b.unlockFor(ctx, ticket{phase: p, flight: f}), nil
 }

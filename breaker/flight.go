@@ -62,6 +62,7 @@ func (b *Breaker) land(f *flight) bool {
 	f.landed = true
 	if f.watchdog != nil {
 		f.watchdog.Stop()
+		b.probing.Add(-1)
 	}
 	b.flights.remove(f)
 	return true

@@ -23,10 +23,14 @@ type GroupConfig struct {
 	// other.
 	Key func(ctx context.Context) string
 
-	// Max is the most breakers kept. Beyond it the least recently used one is
-	// forgotten, but never one that is in its cooldown or forced; if only such
-	// are found, the newcomer's breaker lasts for one call. Zero means
-	// DefaultMaxBreakers.
+	// Max is the most breakers kept. Beyond it the breaker that was unused
+	// for longest is forgotten, but never one that is in its cooldown, has a
+	// probe under way or is forced; if only such are found, the newcomer's
+	// breaker lasts for one call. One whose cooldown is over and that nobody
+	// calls is forgotten like a closed one: were it kept, hosts that are gone
+	// for good would in time displace those that are in use. A closed one is
+	// forgotten even with calls under way, whose outcomes then count as
+	// nothing. Zero means DefaultMaxBreakers.
 	Max int
 }
 
@@ -54,9 +58,16 @@ func NewGroup(config GroupConfig) *Group {
 	}
 	g.breakers = keyed.New(cmp.Or(config.Max, DefaultMaxBreakers),
 		func(key string) *Breaker { return newBreaker(config.Breaker, key) },
-		func(b *Breaker) bool { p := b.phase.Load(); return p.forced || p.state == Open && !p.over() })
+		(*Breaker).needed)
 	telemetry.ObserveBreaker(g, (*Group).report)
 	return g
+}
+
+// needed reports whether a group must not forget b. Somebody holds the group's
+// lock, so it takes none.
+func (b *Breaker) needed() bool {
+	p := b.phase.Load()
+	return p.forced || p.state == Open && !p.over() || p.state == HalfOpen && b.probing.Load() > 0
 }
 
 // Do runs call under the breaker of its key, see [Breaker.Do].

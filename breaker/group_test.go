@@ -165,6 +165,39 @@ func TestGroup_Keeps(t *testing.T) {
 	}
 }
 
+// TestGroup_KeepsProbe tells of a host that had just been let one probe, when so
+// many others were asked that it was forgotten: the next calls all passed, to a
+// host that was known to be down, and nobody heard how the probe ended.
+func TestGroup_KeepsProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup(t, 2)
+		down := withHost(t, "down.example")
+		g.Do(down, fail)
+		time.Sleep(time.Minute)
+		go g.Do(down, func(context.Context) error { time.Sleep(time.Second); return errDown })
+		synctest.Wait()
+		for i := range 10 {
+			g.Do(withHost(t, fmt.Sprint(i)), succeed)
+		}
+		if got := len(g.Breakers()); got != 2 {
+			t.Errorf("%d breakers, want 2", got)
+		}
+		wantErr(t, g.Do(down, succeed), ErrOpen)
+		wantState(t, g.For(down), HalfOpen)
+		time.Sleep(2 * time.Second)
+		wantState(t, g.For(down), Open)
+
+		time.Sleep(time.Hour)
+		g.Do(down, succeed) // a probe that is over keeps nothing
+		for i := range 10 {
+			g.Do(withHost(t, fmt.Sprint(i)), succeed)
+		}
+		if g.Breakers()["down.example"] != nil {
+			t.Error("the breaker is kept, though its probe is over")
+		}
+	})
+}
+
 // TestGroup_FullOfOpen holds what becomes of newcomers when all breakers must
 // be kept: they are let through, unguarded, until a cooldown ends.
 func TestGroup_FullOfOpen(t *testing.T) {

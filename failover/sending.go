@@ -69,10 +69,10 @@ func (x *exchange) begin(guard context.Context) *sending {
 	s.ctx, s.span = x.call.Send(s.ctx, telemetry.Request{
 		Method: x.req.Method,
 		URL:    s.url(),
-		Resend: x.call.Attempts(),
+		Resend: x.call.Sends(),
 		ByBase: x.t.SpansByBase,
 	})
-	s.ctx = s.watch.trace(s.ctx)
+	s.ctx = context.WithValue(s.watch.trace(s.ctx), roundtrip.SendingKey{}, s)
 	return s
 }
 
@@ -289,6 +289,13 @@ func (w *watch) trace(ctx context.Context) context.Context {
 		GetConn: func(string) { w.wanted.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { w.had.Store(true) },
 	})
+}
+
+// hedged tells the watch that the request is sent a second time, by a send that
+// it does not follow: from now on nothing is certain.
+func (w *watch) hedged() {
+	w.had.Store(true)
+	w.wanted.Store(true)
 }
 
 // unsent reports whether it is certain that no server has seen the request. If

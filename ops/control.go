@@ -113,7 +113,7 @@ func (v *View) carryOut(w http.ResponseWriter, r *http.Request, c Command) *deni
 	if !slices.Contains([]string{ForceOpen, ForceClosed, Reset}, c.Action) {
 		return &denial{status: http.StatusBadRequest, told: errAction.Error()}
 	}
-	b, ok := byID(v.sources.breakers, c.ID)
+	b, ok := byID(v.found().breakers, c.ID)
 	if !ok {
 		return &denial{status: http.StatusNotFound, told: "there is no such breaker, or no longer"}
 	}

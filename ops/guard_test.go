@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"context"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -92,4 +94,41 @@ func TestView_Shared(t *testing.T) {
 
 func do(v *View, id, action string) int {
 	return send(v, command(`{"id": "`+id+`", "action": "`+action+`"}`)).Code
+}
+
+// exchanged is a layer that is another now and then.
+type exchanged struct{ now redoubt.Stack }
+
+func (e *exchanged) Layers() redoubt.Stack { return e.now }
+
+func (e *exchanged) Do(ctx context.Context, call func(context.Context) error) error {
+	return e.now.Do(ctx, call)
+}
+
+// TestView_Exchanged holds that a layer is shown as it is now, and that a breaker
+// which it no longer has can't be acted on.
+func TestView_Exchanged(t *testing.T) {
+	circuit := func(name string) *breaker.Breaker { return breaker.New(breaker.Config{Name: name, Consecutive: 1}) }
+	stays := circuit("stays")
+	layer := &exchanged{redoubt.Stack{circuit("goes"), stays}}
+	v := New(Config{Layers: []redoubt.Layer{layer}, Authorize: func(*http.Request) error { return nil }})
+	rows := func() map[string]string {
+		ids := map[string]string{}
+		for _, row := range get(t, v, "/state").Breakers.Rows {
+			ids[row.Name] = row.ID
+		}
+		return ids
+	}
+	if got, want := rows(), (map[string]string{"goes": "b1", "stays": "b2"}); !maps.Equal(got, want) {
+		t.Errorf("shown is %v, want %v", got, want)
+	}
+	layer.now = redoubt.Stack{circuit("comes"), stays}
+	if got, want := rows(), (map[string]string{"comes": "b3", "stays": "b2"}); !maps.Equal(got, want) {
+		t.Errorf("then %v, want %v", got, want)
+	}
+	for id, want := range map[string]int{"b1": http.StatusNotFound, "b2": http.StatusOK, "b3": http.StatusOK} {
+		if got := do(v, id, ForceOpen); got != want {
+			t.Errorf("a command to %s: %d, want %d", id, got, want)
+		}
+	}
 }

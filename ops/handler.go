@@ -77,7 +77,7 @@ func own(serve http.HandlerFunc) http.HandlerFunc {
 }
 
 func (v *View) state(w http.ResponseWriter, r *http.Request) {
-	snapshot, circuits := v.snapshot(v.sources.take(time.Now()), searchOf(r), v.writable(r))
+	snapshot, circuits := v.snapshot(v.found().take(time.Now()), searchOf(r), v.writable(r))
 	snapshot.Breakers.Rows = make([]Circuit, 0, len(circuits))
 	for _, c := range circuits {
 		row := c.row

@@ -43,6 +43,11 @@ type Config struct {
 	// guards of a failover's endpoints and the budgets of retry policies. What is
 	// inside of a layer that is not Redoubt's can't be seen; name it here by
 	// itself.
+	//
+	// A stackfile.Live, here or as the Transport of a client, is shown as it
+	// is whenever somebody looks; its Layers() would be shown as they were.
+	// So is any other layer or Transport that has a method Layers()
+	// redoubt.Stack.
 	Layers []redoubt.Layer
 
 	// Budgets and BudgetGroups are those that no retry policy above has,
@@ -121,10 +126,12 @@ func validTraceURL(s string) bool {
 // nothing while nobody looks. It is safe for concurrent use. Make one with
 // [New].
 type View struct {
-	config  Config
-	err     error
-	sources sources
-	page    page
+	config Config
+	err    error
+	page   page
+
+	finding sync.Mutex
+	sources *sources
 
 	mu       sync.Mutex
 	watchers int
@@ -146,8 +153,8 @@ func New(config Config) *View {
 		changed: make(chan struct{}),
 		servers: map[weak.Pointer[http.Server]]chan struct{}{},
 	}
-	err := v.sources.find(config)
-	v.err = errors.Join(config.check(), err)
+	v.sources = findSources(config, &sources{numbers: map[string]int{}})
+	v.err = errors.Join(config.check(), errors.Join(v.sources.findings...))
 	return v
 }
 

@@ -76,7 +76,7 @@ func checkChanges(t *testing.T, seed uint64) {
 			}
 		}
 		time.Sleep(time.Duration(random.IntN(4000)) * time.Millisecond)
-		l.hear(s.change(v.sources.take(time.Now())))
+		l.hear(s.change(v.found().take(time.Now())))
 
 		want := get(t, v, "/state")
 		circuits := byIDs(want.Breakers.Rows, func(c Circuit) (string, Circuit) { return c.ID, c })

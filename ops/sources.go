@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -16,16 +15,26 @@ import (
 	"github.com/redoubt-go/redoubt/retry"
 )
 
-// sources are where what is shown comes from. They are found once and do not
-// change; what a group has in it does.
+// sources are where what is shown comes from. They do not change; what a group
+// has in it does.
 type sources struct {
 	breakers []source[circuit]
 	budgets  []source[*retry.Budget]
 	limits   []source[*limit.Limiter]
 
-	seen     map[any]bool // what was found, so that it is found once
+	// changing is whether there may be others later: what has a layer in it
+	// that can be exchanged was among what they were found in.
+	changing bool
+
+	ids      map[any]string // of what was found, so that it is found once
+	before   map[any]string // those of the sources in whose place these are
+	numbers  map[string]int // of ids so far, by kind; one for all sources of a View
 	findings []error
 }
+
+// changing is what has its layers exchanged while it is in use, such as a
+// stackfile.Live.
+type changing interface{ Layers() redoubt.Stack }
 
 // A source is a thing that has state, or a group of such things.
 type source[T any] struct {
@@ -62,8 +71,19 @@ func byID[T any](sources []source[T], id string) (thing T, ok bool) {
 	return thing, false
 }
 
-func (s *sources) find(config Config) error {
-	s.seen = map[any]bool{}
+// found returns the sources as they are now. What was there before keeps its id.
+func (v *View) found() *sources {
+	v.finding.Lock()
+	defer v.finding.Unlock()
+	if v.sources.changing {
+		v.sources = findSources(v.config, v.sources)
+	}
+	return v.sources
+}
+
+// findSources returns what config names, in place of before.
+func findSources(config Config, before *sources) *sources {
+	s := &sources{ids: map[any]string{}, before: before.ids, numbers: before.numbers}
 	for i, client := range config.Clients {
 		s.client(client, fmt.Sprintf("Clients[%d]", i))
 	}
@@ -82,21 +102,25 @@ func (s *sources) find(config Config) error {
 		}
 		s.budgetGroup(g)
 	}
-	s.seen = nil
-	return errors.Join(s.findings...)
+	return s
 }
 
 func (s *sources) misuse(format string, args ...any) {
 	s.findings = append(s.findings, law.Misuse("ops: "+format, args...))
 }
 
-// first reports whether a thing was not found before.
-func (s *sources) first(thing any) bool {
-	if s.seen[thing] {
-		return false
+// first reports whether a thing was not found before, and gives it an id then.
+func (s *sources) first(kind string, thing any) (id string, first bool) {
+	if _, found := s.ids[thing]; found {
+		return "", false
 	}
-	s.seen[thing] = true
-	return true
+	id, ok := s.before[thing]
+	if !ok {
+		s.numbers[kind]++
+		id = kind + strconv.Itoa(s.numbers[kind])
+	}
+	s.ids[thing] = id
+	return id, true
 }
 
 func (s *sources) client(c *http.Client, where string) {
@@ -116,6 +140,9 @@ func (s *sources) transport(t http.RoundTripper, where string) {
 	for n := range maxBases {
 		if guarder, ok := t.(explain.Guarder); ok {
 			s.guards(guarder, where)
+		}
+		if _, ok := t.(changing); ok {
+			s.changing = true
 		}
 		switch r := t.(type) {
 		case *redoubt.Transport:
@@ -155,25 +182,18 @@ func (s *sources) layer(layer redoubt.Layer, where string) {
 			s.layer(*l, where)
 		}
 	case *breaker.Breaker:
-		if l.Check() == nil && s.first(l) {
-			s.breaker(source[circuit]{one: local{l}})
-		}
+		s.breaker(l, source[circuit]{one: local{l}})
 	case *breaker.Group:
-		if l.Check() == nil && s.first(l) {
-			s.breaker(source[circuit]{all: func() map[string]circuit { return circuits(l) }})
-		}
+		s.breaker(l, source[circuit]{all: func() map[string]circuit { return circuits(l) }})
 	case *shared.Breaker:
-		if l.Check() == nil && s.first(l) {
-			s.breaker(source[circuit]{one: common{l}})
-		}
+		s.breaker(l, source[circuit]{one: common{l}})
 	case *limit.Limiter:
-		if l.Check() == nil && s.first(l) {
-			s.limits = append(s.limits, source[*limit.Limiter]{id: id("l", len(s.limits)), one: l})
-		}
+		s.limit(l, source[*limit.Limiter]{one: l})
 	case *limit.Group:
-		if l.Check() == nil && s.first(l) {
-			s.limits = append(s.limits, source[*limit.Limiter]{id: id("l", len(s.limits)), all: l.Limiters})
-		}
+		s.limit(l, source[*limit.Limiter]{all: l.Limiters})
+	case changing:
+		s.changing = true
+		s.layer(l.Layers(), where)
 	case explain.Guarder:
 		s.guards(l, where)
 	}
@@ -186,9 +206,27 @@ func (s *sources) guards(of explain.Guarder, where string) {
 	}
 }
 
-func (s *sources) breaker(b source[circuit]) {
-	b.id = id("b", len(s.breakers))
-	s.breakers = append(s.breakers, b)
+// checked is a layer that knows whether it makes sense.
+type checked interface{ Check() error }
+
+func (s *sources) breaker(of checked, b source[circuit]) {
+	if of.Check() != nil {
+		return
+	}
+	if id, first := s.first("b", of); first {
+		b.id = id
+		s.breakers = append(s.breakers, b)
+	}
+}
+
+func (s *sources) limit(of checked, l source[*limit.Limiter]) {
+	if of.Check() != nil {
+		return
+	}
+	if id, first := s.first("l", of); first {
+		l.id = id
+		s.limits = append(s.limits, l)
+	}
 }
 
 func circuits(g *breaker.Group) map[string]circuit {
@@ -200,15 +238,19 @@ func circuits(g *breaker.Group) map[string]circuit {
 }
 
 func (s *sources) budget(b *retry.Budget) {
-	if b != nil && b.Check() == nil && s.first(b) {
-		s.budgets = append(s.budgets, source[*retry.Budget]{id: id("r", len(s.budgets)), one: b})
+	if b == nil || b.Check() != nil {
+		return
+	}
+	if id, first := s.first("r", b); first {
+		s.budgets = append(s.budgets, source[*retry.Budget]{id: id, one: b})
 	}
 }
 
 func (s *sources) budgetGroup(g *retry.BudgetGroup) {
-	if g != nil && g.Check() == nil && s.first(g) {
-		s.budgets = append(s.budgets, source[*retry.Budget]{id: id("r", len(s.budgets)), all: g.Budgets})
+	if g == nil || g.Check() != nil {
+		return
+	}
+	if id, first := s.first("r", g); first {
+		s.budgets = append(s.budgets, source[*retry.Budget]{id: id, all: g.Budgets})
 	}
 }
-
-func id(kind string, before int) string { return kind + strconv.Itoa(before+1) }

@@ -107,7 +107,7 @@ func (v *View) shared() (*sample, <-chan struct{}) {
 	defer v.mu.Unlock()
 	now := time.Now()
 	if v.newest == nil || now.Sub(v.newest.at) >= v.config.Interval/2 {
-		v.newest = v.sources.take(now)
+		v.newest = v.found().take(now)
 	}
 	return v.newest, v.changed
 }

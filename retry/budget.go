@@ -60,8 +60,15 @@ type BudgetConfig struct {
 // outage alive. Being paid by successes rather than by traffic is what makes
 // that so: an outage has traffic.
 //
-// One budget may be shared by everything that repeats calls to one dependency.
-// It is safe for concurrent use. A nil *Budget grants everything. Make one with
+// One budget may be shared by everything that repeats calls to one dependency. A
+// success pays in once for each policy that it passes through: inside an attempt,
+// nobody knows whether it is all that the policy around it will call a success. So
+// where one policy is inside of another, the two should not have the same budget;
+// one that makes a single attempt there needs none. If both are to repeat, by
+// Policy.Nested, and to share what they may, halve Ratio. A failover leaves paying
+// to the policies by its PaidElsewhere, and hedging never pays.
+//
+// A Budget is safe for concurrent use. A nil *Budget grants everything. Make one with
 // [NewBudget].
 //
 // Source: gRFC A6, "gRPC Retry Design", "Throttling Retry Attempts and Hedged
@@ -166,35 +173,49 @@ func (b *Budget) pay(amount int64) {
 // Withdraw reports whether the budget grants a retry, and charges it. It never
 // blocks.
 func (b *Budget) Withdraw() bool {
-	granted, _ := b.withdraw()
+	_, granted := b.withdraw()
 	return granted
 }
 
-// withdraw reports whether a retry is granted, and whether the balance was
-// charged for it rather than the floor.
-func (b *Budget) withdraw() (granted, charged bool) {
+// A grant is what a retry was charged to.
+type grant struct {
+	charged    bool  // to the balance rather than to the floor
+	before, at int64 // of the floor: what it was, and what it is now
+}
+
+// withdraw charges a retry and reports whether it is granted.
+func (b *Budget) withdraw() (g grant, granted bool) {
 	if b == nil {
-		return true, false
+		return grant{}, true
 	}
 	for {
 		balance := b.balance.Load()
 		after, ok := b.rules.afterWithdrawal(balance)
 		if !ok {
-			return b.withdrawFloor(), false
+			return b.withdrawFloor()
 		}
 		if b.balance.CompareAndSwap(balance, after) {
-			return true, true
+			return grant{charged: true}, true
 		}
 	}
 }
 
-// refund pays back a retry that was charged and not made.
-func (b *Budget) refund() { b.pay(price) }
+func (b *Budget) withdrawFloor() (g grant, granted bool) {
+	g = grant{before: b.floor.Load(), at: int64(time.Since(b.epoch))}
+	return g, b.rules.floorGrants(time.Duration(g.at-g.before)) && b.floor.CompareAndSwap(g.before, g.at)
+}
 
-func (b *Budget) withdrawFloor() bool {
-	now := int64(time.Since(b.epoch))
-	last := b.floor.Load()
-	return b.rules.floorGrants(time.Duration(now-last)) && b.floor.CompareAndSwap(last, now)
+// refund gives back a retry that was granted and not made. If the floor has
+// granted another since, there is nothing to give back: it owes one for each
+// while, and that was it.
+func (b *Budget) refund(g grant) {
+	switch {
+	case b == nil:
+	case g.charged:
+		b.pay(price)
+	default:
+		b.floor.CompareAndSwap(g.at, g.before)
+	}
 }
 
 // Balance returns how many retries the budget would grant at once, its floor

@@ -211,6 +211,36 @@ func TestBudget_Floor(t *testing.T) {
 	})
 }
 
+// What the floor granted is given back once, and not if it has granted since:
+// then the time in which it did not is used up.
+func TestBudget_RefundsTheFloor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(BudgetConfig{Burst: 1})
+		grants(b)
+		time.Sleep(time.Second)
+		first, _ := b.withdraw()
+		b.refund(first)
+		b.refund(first)
+		if got := grants(b); got != 1 {
+			t.Errorf("%d retries after a refund, want 1", got)
+		}
+		time.Sleep(time.Second)
+		second, _ := b.withdraw()
+		time.Sleep(time.Second)
+		third, _ := b.withdraw()
+		b.refund(second)
+		if got := grants(b); got != 0 {
+			t.Errorf("%d retries after a refund of what is long past, want none", got)
+		}
+		b.refund(third)
+		time.Sleep(time.Second / 2)
+		if got := grants(b); got != 1 {
+			t.Errorf("%d retries after the last one's refund, want 1", got)
+		}
+		(*Budget)(nil).refund(grant{})
+	})
+}
+
 func TestBudget_NoFloor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(BudgetConfig{Burst: 1, MinPerSecond: NoFloor})
@@ -233,6 +263,20 @@ func TestBudget_Balance(t *testing.T) {
 	b.Deposit()
 	if got, want := b.Balance(), .55; got != want {
 		t.Errorf("Balance() = %v, want %v", got, want)
+	}
+}
+
+// Of two nested policies with one budget each pays for a success, as Budget says,
+// and what half the Ratio makes of it is the share that was meant.
+func TestBudget_NestedPoliciesPayEach(t *testing.T) {
+	b := NewBudget(BudgetConfig{Ratio: .5 / 2, Burst: 5, MinPerSecond: NoFloor})
+	grants(b)
+	p := Policy{Budget: b, Nested: true}
+	err := p.Do(t.Context(), func(ctx context.Context) error {
+		return p.Do(ctx, func(context.Context) error { return nil })
+	})
+	if got, want := b.Balance(), .5; err != nil || got != want {
+		t.Errorf("a success paid %v, %v; want %v", got, err, want)
 	}
 }
 

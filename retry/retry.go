@@ -69,7 +69,8 @@ type Policy struct { //nolint:recvcheck // Within the package a pointer saves co
 
 	// Nested lets the policy repeat a call even though it runs inside an
 	// attempt of another policy. Without it the inner policy makes one
-	// attempt, so that attempts do not multiply.
+	// attempt, so that attempts do not multiply. For two policies with one
+	// budget see [Budget].
 	Nested bool
 
 	// Logger gets a record at level Warn when a call is given up after an
@@ -145,15 +146,13 @@ func (p *Policy) repeat(ctx context.Context, call func(context.Context) error, e
 		if next.paid {
 			budget = p.budget(ctx)
 		}
-		granted, charged := budget.withdraw()
+		paid, granted := budget.withdraw()
 		if !granted {
 			return gaveUp(StopBudget)
 		}
 		telemetry.Retried(ctx, err, next.wait, next.source)
 		if !timer.sleep(ctx, next.wait) {
-			if charged {
-				budget.refund()
-			}
+			budget.refund(paid)
 			return gaveUp(StopCancelled)
 		}
 		if len(retries) == 0 {

@@ -978,6 +978,28 @@ func TestPolicy_NeverSleepsIntoTheDeadline(t *testing.T) {
 	})
 }
 
+// A retry that the floor granted, and that a cancelled wait kept from being made,
+// was lost: the next caller of a budget that is empty had to wait for a second.
+func TestPolicy_CancelledWaitGivesTheFloorBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(BudgetConfig{Burst: 1})
+		b.Withdraw()
+		time.Sleep(time.Hour)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, cancel)
+		p := Policy{Budget: b, Backoff: Constant(time.Second)}
+		if _, ok := errors.AsType[*Error](p.Do(ctx, func(context.Context) error { return errBoom })); !ok {
+			t.Fatal("the call was not to be retried at all")
+		}
+		if !b.Withdraw() {
+			t.Error("the budget refuses a retry in place of the one that was not made")
+		}
+		if b.Withdraw() || b.Balance() != 0 {
+			t.Errorf("the budget grants two, or has a balance of %v", b.Balance())
+		}
+	})
+}
+
 func TestSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -169,6 +169,14 @@ func (l *Live) CloseIdleConnections() {
 	}
 }
 
+// Unwrap returns the Transport that sends requests as the file says now.
+func (l *Live) Unwrap() http.RoundTripper {
+	if l.Check() != nil {
+		return nil
+	}
+	return l.current.Load().transport
+}
+
 // File returns what the file says, as it was last read without an error.
 func (l *Live) File() *File {
 	if l.Check() != nil {

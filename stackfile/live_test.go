@@ -2,9 +2,12 @@ package stackfile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,6 +19,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/ops"
 	"github.com/redoubt-go/redoubt/redoubttest"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
@@ -326,6 +330,52 @@ func (f failing) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // What the program makes of a file is checked too.
+// An operator's view went on showing the breakers that a reload had done away
+// with, and none of those in use.
+func TestLive_InOps(t *testing.T) {
+	shown := func(t *testing.T, view http.Handler) map[string]string {
+		t.Helper()
+		w := httptest.NewRecorder()
+		view.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/state", nil))
+		var state ops.Snapshot
+		if err := json.Unmarshal(w.Body.Bytes(), &state); err != nil {
+			t.Fatal(w.Code, w.Body, err)
+		}
+		ids := map[string]string{}
+		for _, row := range state.Breakers.Rows {
+			ids[row.Name] = row.ID
+		}
+		for _, row := range state.Budgets.Rows {
+			ids[row.Name] = row.ID
+		}
+		return ids
+	}
+	for name, config := range map[string]func(*Live) ops.Config{
+		"layer": func(live *Live) ops.Config { return ops.Config{Layers: []redoubt.Layer{live}} },
+		"client": func(live *Live) ops.Config {
+			return ops.Config{Clients: []*http.Client{{Transport: live}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			live, path := open(t, "stack: [{retry: {budget: {name: budget}}}, {breaker: {name: old, consecutive: 5}}]", Options{})
+			view := ops.New(config(live))
+			if err := view.Check(); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := shown(t, view), (map[string]string{"budget": "r1", "old": "b1"}); !maps.Equal(got, want) {
+				t.Errorf("shown is %v, want %v", got, want)
+			}
+			write(t, path, "stack: [{retry: {budget: {name: budget}}}, {breaker: {name: new, consecutive: 5}}]")
+			if _, err := live.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := shown(t, view), (map[string]string{"budget": "r1", "new": "b2"}); !maps.Equal(got, want) {
+				t.Errorf("after a reload %v, want %v: what is the same keeps its id", got, want)
+			}
+		})
+	}
+}
+
 func TestOpen_BadOptions(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "stack.yaml")
 	write(t, path, usual)

@@ -3,6 +3,7 @@ package sdktest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/failover"
+	"github.com/redoubt-go/redoubt/hedge"
 	"github.com/redoubt-go/redoubt/internal/memhttp"
 	"github.com/redoubt-go/redoubt/retry"
 )
@@ -242,5 +244,70 @@ func TestFailover_TransportAlone(t *testing.T) {
 			      http.request.method=GET http.request.resend_count=1 http.response.status_code=200 network.protocol.version=1.1 server.address=b.test server.port=80 url.full=http://b.test/base/path?token=REDACTED
 			      link to #2
 		`)
+	})
+}
+
+// hedgedMirrors are two endpoints, the second of which is slow, with hedges below.
+func hedgedMirrors(t *testing.T, parents *[4]string) *failover.Transport {
+	server := memhttp.NewServer(t, delays(parents, answerAfter{0, 503}, answerAfter{time.Hour, 200}, answerAfter{time.Second, 200}))
+	return &failover.Transport{
+		Base:     &hedge.Transport{Base: server.Transport, Hedger: hedger()},
+		Failover: mirrors(t, "http://example.com", "http://b.test/base"),
+	}
+}
+
+// hedgedMirrorsSpans are those of a request to hedgedMirrors.
+const hedgedMirrorsSpans = `
+	#1 redoubt %s internal unset 0s-2s
+	   redoubt.attempts=2 redoubt.name=%[1]s redoubt.outcome=success
+	   event redoubt.failover at 0s: redoubt.failover.from=http://example.com redoubt.failover.reason=503 redoubt.failover.to=http://b.test/base redoubt.layer.name=mirrors
+	   event redoubt.hedge at 1s: redoubt.hedge.ordinal=1 redoubt.hedge.result=issued redoubt.hedge.time=1 redoubt.layer.name=ledger
+	   event redoubt.hedge at 2s: redoubt.hedge.ordinal=1 redoubt.hedge.result=won redoubt.hedge.time=1 redoubt.layer.name=ledger
+	   #2 GET client error() 0s-0s
+	      error.type=503 http.request.method=GET http.response.status_code=503 network.protocol.version=1.1 server.address=example.com server.port=80 url.full=http://example.com/path?token=REDACTED
+	   #3 GET client unset 0s-2s
+	      http.request.method=GET http.request.resend_count=1 server.address=b.test server.port=80 url.full=http://b.test/base/path?token=REDACTED
+	      link to #2
+	   #4 GET client unset 1s-2s
+	      http.request.method=GET http.request.resend_count=2 http.response.status_code=200 network.protocol.version=1.1 redoubt.hedge.ordinal=1 server.address=b.test server.port=80 url.full=http://b.test/base/path?token=REDACTED
+	      link to #3
+`
+
+// TestFailover_OverHedge: a hedge of what is sent to an endpoint had no span of
+// its own, and went out as if it were the first send.
+func TestFailover_OverHedge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSDK()
+		var parents [4]string
+		rt := s.edge(hedgedMirrors(t, &parents))
+		rt.SpansByBase = true
+		if err := fetch(t.Context(), t, rt, "GET", nil); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		same(t, "spans", s.spans(), fmt.Sprintf(hedgedMirrorsSpans, "billing"))
+	})
+}
+
+// TestFailover_OverHedgeAlone: likewise without a Transport around it, and the
+// server is told which span each send has.
+func TestFailover_OverHedgeAlone(t *testing.T) {
+	if !inChild(t) {
+		return
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newSDK()
+		s.install()
+		otel.SetTextMapPropagator(propagation.TraceContext{})
+		var parents [4]string
+		rt := hedgedMirrors(t, &parents)
+		if err := fetch(t.Context(), t, rt, "GET", nil); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		same(t, "spans", s.spans(), fmt.Sprintf(hedgedMirrorsSpans, "mirrors"))
+		if parents[0] == parents[1] || parents[1] == parents[2] || parents[0] == "" {
+			t.Errorf("the servers were told of spans %q, want three", parents)
+		}
 	})
 }

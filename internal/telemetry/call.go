@@ -25,6 +25,7 @@ type Call struct {
 	start  time.Time
 
 	attempts int
+	hedges   int    // beside them, as far as they have spans
 	endpoint string // of the next attempts; "" if there is no choice
 	stop     string
 	last     trace.SpanContext // the newest attempt's

@@ -65,10 +65,10 @@ func Beside(ctx context.Context) context.Context {
 	return &resendContext{Context: ctx, resend: c.resend}
 }
 
-// Attempts returns how many attempts c has had.
-func (c *Call) Attempts() int {
+// Sends returns how many attempts c has had, and hedges of them that had spans.
+func (c *Call) Sends() int {
 	if c == nil {
 		return 0
 	}
-	return c.attempts
+	return c.attempts + c.hedges
 }

@@ -67,6 +67,9 @@ func (c *Call) Send(ctx context.Context, r Request) (context.Context, *Send) {
 	if r.ByBase {
 		return &callContext{Context: ctx, attemptOf: c}, nil
 	}
+	if r.Hedge > 0 {
+		c.hedges++
+	}
 	s := &Send{call: c, start: time.Now(), key: sendKey{method: knownMethod(r.Method)}}
 	if r.URL != nil {
 		s.key.address, s.key.port = serverOf(r.URL)

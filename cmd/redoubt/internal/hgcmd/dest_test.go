@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -230,30 +229,6 @@ func TestHg_27_Repair(t *testing.T) {
 			t.Error("an untracked file is gone")
 		}
 	})
-}
-
-func TestHg_28_DiskFull(t *testing.T) {
-	t.Parallel()
-	h, src := newHome(t), big(t)
-	url := serve(t, src.dir).url
-	disk := h.path("disk")
-	os.Mkdir(disk, 0o755)
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=12m"); err != nil {
-		t.Fatalf("this test mounts a tmpfs, for which it must be root: %v", err)
-	}
-	defer syscall.Unmount(disk, 0)
-	d := filepath.Join(disk, "d")
-	h.run("--rev", src.tip, url, d).want(t, 74)
-	wantAbsent(t, d)
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(disk, &fs); err != nil || fs.Bavail*uint64(fs.Bsize) < 11<<20 {
-		t.Errorf("the disk is still full: %d blocks free, %v", fs.Bavail, err)
-	}
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT, "size=60m"); err != nil {
-		t.Fatal(err)
-	}
-	h.run("--rev", src.tip, url, d).want(t, 0)
-	wantCopy(t, d, src.tip)
 }
 
 func TestHg_42_ForeignLock(t *testing.T) {

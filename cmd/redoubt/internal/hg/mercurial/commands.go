@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/hg/classify"
@@ -242,11 +241,7 @@ func lockHost() string {
 	if err != nil {
 		return ""
 	}
-	var stat syscall.Stat_t
-	if syscall.Stat("/proc/self/ns/pid", &stat) == nil {
-		return fmt.Sprintf("%s/%x", host, stat.Ino)
-	}
-	return host
+	return host + namespace()
 }
 
 // FreeLocks removes hg's own locks of repo: of its working copy, and of its
