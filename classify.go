@@ -24,6 +24,7 @@ type fault struct {
 	local     bool   // the request never left: it or its making is at fault
 	ours      bool   // the request's body is at fault
 	throttled bool
+	refused   bool // the connection
 }
 
 // faultOf judges an error of Base. Errors that nobody knows, such as a proxy's
@@ -92,7 +93,7 @@ func networkFault(err error) (fault, bool) {
 		syscall.EHOSTUNREACH, syscall.ENETUNREACH, net.ErrClosed, io.EOF, io.ErrUnexpectedEOF,
 	} {
 		if errors.Is(err, known) {
-			return fault{passing: true}, true
+			return fault{passing: true, refused: known == syscall.ECONNREFUSED}, true //nolint:errorlint // It is ours.
 		}
 	}
 	if says.TimedOut(err) {

@@ -179,6 +179,11 @@ func (c *ClientConfig) breaker() breaker.Config {
 // and a body that is sent after 300 ms if the server does not answer "Expect:
 // 100-continue". Certificates are verified as strictly as by the standard
 // library.
+//
+// It gives up a connection that was idle for 50 s, sooner than most load
+// balancers do, which take a minute or more: a request that meets the server's
+// closing on its way is lost, and sent again only if it is idempotent. Set
+// IdleConnTimeout lower for a server that is quicker.
 func NewBase() *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
@@ -187,7 +192,7 @@ func NewBase() *http.Transport {
 		ForceAttemptHTTP2:     true,
 		MaxIdleConns:          256,
 		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       90 * time.Second,
+		IdleConnTimeout:       50 * time.Second,
 		TLSHandshakeTimeout:   5 * time.Second,
 		ExpectContinueTimeout: 300 * time.Millisecond,
 		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},

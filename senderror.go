@@ -44,6 +44,13 @@ func (e *SendError) Retryable() bool { return e.retryable }
 // to reach the server, such as one with a malformed header.
 func (e *SendError) Rejected() bool { return e.fault.local }
 
+// Unreached reports whether the connection was refused, so that nobody took the
+// request and the server, if there is one, did no work for it. A [retry.Policy]
+// asks no budget for another attempt, and gives the server time to come back.
+//
+// [retry.Policy]: https://pkg.go.dev/github.com/redoubt-go/redoubt/retry#Policy
+func (e *SendError) Unreached() bool { return e.fault.refused && !e.Sent }
+
 // Throttled reports whether the server asked its client to send less, as HTTP/2
 // does with ENHANCE_YOUR_CALM.
 func (e *SendError) Throttled() bool { return e.fault.throttled }

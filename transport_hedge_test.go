@@ -33,7 +33,7 @@ func TestTransport_005_HedgeMayHaveBeenSent(t *testing.T) {
 		}}
 		_, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
 		failed, ok := errors.AsType[*redoubt.SendError](err)
-		if !ok || !failed.Sent || sends.Load() != 2 || !errors.Is(err, syscall.ECONNREFUSED) {
+		if !ok || !failed.Sent || failed.Unreached() || sends.Load() != 2 || !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("err = %v after %d sends, want the refusal after 2, and Sent", err, sends.Load())
 		}
 	})

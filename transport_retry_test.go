@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/internal/memhttp"
 	"github.com/redoubt-go/redoubt/redoubttest"
+	"github.com/redoubt-go/redoubt/retry"
 )
 
 func TestTransport_001_UnsafeMethodsAreSentOnce(t *testing.T) {
@@ -120,6 +122,42 @@ func TestTransport_005_NothingWasSent(t *testing.T) {
 			}
 		})
 	})
+}
+
+// A connection that is refused costs the server nothing, so that a budget that is
+// empty does not forbid another; a process that is restarted in the meantime is
+// there for it. Other failures to connect may have been work for somebody.
+func TestTransport_005_UnreachedIsFree(t *testing.T) {
+	for _, tt := range []struct {
+		err     error
+		dials   int
+		elapsed time.Duration
+	}{
+		{os.NewSyscallError("connect", syscall.ECONNREFUSED), 3, 2 * (time.Second + 200*time.Millisecond)},
+		{os.NewSyscallError("connect", syscall.ETIMEDOUT), 1, 0},
+	} {
+		var l log
+		bubble(t, statuses(&l, 200), func(t *testing.T, s *memhttp.Server) {
+			dials, start := 0, time.Now()
+			s.Transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+				dials++
+				return nil, &net.OpError{Op: "dial", Err: tt.err}
+			}
+			budget := retry.NewBudget(retry.BudgetConfig{Name: "empty", Burst: 1, Ratio: 0.01, MinPerSecond: retry.NoFloor})
+			_ = retry.Policy{Budget: budget, MaxAttempts: 2, Backoff: retry.Constant(0)}.Do(t.Context(), func(context.Context) error { return io.EOF })
+			rt := &redoubt.Transport{Base: s.Transport, Layer: retry.Policy{
+				Budget: budget, Backoff: retry.Constant(time.Second), RestartWait: 200 * time.Millisecond,
+			}}
+			_, err := rt.RoundTrip(newRequest(t.Context(), t, "POST", strings.NewReader("order")))
+			failed, ok := errors.AsType[*redoubt.SendError](err)
+			if !ok || failed.Sent || failed.Unreached() != (tt.dials > 1) {
+				t.Errorf("%v: err = %#v", tt.err, err)
+			}
+			if took := time.Since(start); dials != tt.dials || took != tt.elapsed {
+				t.Errorf("%v: %d dials in %v, want %d in %v", tt.err, dials, took, tt.dials, tt.elapsed)
+			}
+		})
+	}
 }
 
 func TestTransport_006_ContextOverridesTheMethod(t *testing.T) {

@@ -63,11 +63,15 @@ func (p *Policy) schedule(err error, own, left time.Duration, random float64) st
 	if p.Backoff == nil && says.Throttled(err) {
 		own = throttleFactor * min(own, DefaultCap/throttleFactor)
 	}
+	unreached := says.Unreached(err)
+	if unreached {
+		own += restartOf(p.restartWait(), own, left)
+	}
 	refused := says.Rejected(err)
 	if refused && left == noDeadline {
 		return step{stop: StopPermanent}
 	}
-	s := step{wait: own, source: fromBackoff, paid: !refused}
+	s := step{wait: own, source: fromBackoff, paid: !refused && !unreached}
 	if after, ok := says.RetryAfter(err); ok && after > 0 {
 		if after > p.maxRetryAfter() {
 			return step{stop: StopRetryAfter}
@@ -80,6 +84,12 @@ func (p *Policy) schedule(err error, own, left time.Duration, random float64) st
 		return step{stop: StopDeadline}
 	}
 	return s
+}
+
+// restartOf returns what to add to a wait of one's own so that a process comes
+// back meanwhile: at most half of what the deadline leaves beyond it.
+func restartOf(wait, own, left time.Duration) time.Duration {
+	return min(wait, max(left-own, 0)/2)
 }
 
 // jitterOf returns what to add to a wait that a server demands: at most

@@ -20,6 +20,7 @@ type (
 	rejectedError   bool
 	retryAfterError time.Duration
 	throttledError  bool
+	unreachedError  bool
 	someDayError    struct{}
 )
 
@@ -34,6 +35,9 @@ func (e retryAfterError) RetryAfter() (time.Duration, bool) { return time.Durati
 
 func (e throttledError) Error() string   { return fmt.Sprintf("throttled: %t", bool(e)) }
 func (e throttledError) Throttled() bool { return bool(e) }
+
+func (e unreachedError) Error() string   { return fmt.Sprintf("unreached: %t", bool(e)) }
+func (e unreachedError) Unreached() bool { return bool(e) }
 
 func (someDayError) Error() string                     { return "retry some day" }
 func (someDayError) RetryAfter() (time.Duration, bool) { return time.Hour, false }
@@ -231,6 +235,44 @@ func TestPolicy_schedule_Throttled(t *testing.T) {
 				t.Errorf("schedule = %+v, want %+v", got, want)
 			}
 		})
+	}
+}
+
+// A process that is being restarted gets time to come back, and costs no budget.
+// A sequence of the user's own is left as it is, unless the policy says otherwise.
+func TestPolicy_schedule_Unreached(t *testing.T) {
+	const ms = time.Millisecond
+	byDefault, own := Policy{}, Policy{Backoff: Constant(0)}
+	patient, patientOwn := Policy{RestartWait: time.Second}, Policy{RestartWait: time.Second, Backoff: Constant(0)}
+	unreached := unreachedError(true)
+	tests := []struct {
+		name   string
+		policy Policy
+		err    error
+		left   time.Duration
+		want   step
+	}{
+		{"default", byDefault, unreached, noDeadline, step{wait: 300 * ms, source: fromBackoff}},
+		{"wrapped", byDefault, fmt.Errorf("GET: %w", unreached), noDeadline, step{wait: 300 * ms, source: fromBackoff}},
+		{"own sequence", own, unreached, noDeadline, step{wait: 100 * ms, source: fromBackoff}},
+		{"given", patient, unreached, noDeadline, step{wait: 1100 * ms, source: fromBackoff}},
+		{"given, own sequence", patientOwn, unreached, noDeadline, step{wait: 1100 * ms, source: fromBackoff}},
+		{"half of what is left", byDefault, unreached, 200 * ms, step{wait: 150 * ms, source: fromBackoff}},
+		{"a nanosecond is left", byDefault, unreached, 100*ms + 1, step{wait: 100 * ms, source: fromBackoff}},
+		{"nothing is left", byDefault, unreached, 100 * ms, step{stop: StopDeadline}},
+		{"sooner than the server demands", byDefault, errors.Join(unreached, retryAfterError(time.Second)), noDeadline, step{wait: time.Second, source: fromRetryAfter}},
+		{"not unreached", byDefault, unreachedError(false), noDeadline, step{wait: 100 * ms, source: fromBackoff, paid: true}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.policy.schedule(tt.err, 100*ms, tt.left, 0); got != tt.want {
+				t.Errorf("schedule = %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+	forever := Policy{RestartWait: math.MaxInt64}
+	if got := forever.schedule(unreached, math.MaxInt64/2, noDeadline, 0); got.wait < math.MaxInt64/2 {
+		t.Errorf("overflow: %+v", got)
 	}
 }
 

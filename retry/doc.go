@@ -32,6 +32,10 @@
 //   - Throttled() bool: true means that the dependency has too much to do. The
 //     default backoff is then ten times as long, up to the same 20 s; one of
 //     your own is left as it is.
+//   - Unreached() bool: true means that the call found nobody to take it, such as
+//     a connection that was refused. Another attempt costs the dependency
+//     nothing, so that it withdraws nothing from the budget, and it comes later,
+//     see Policy.RestartWait.
 //   - Rejected() bool: true means that a layer refused the call and the
 //     dependency never saw it. Such an error ends the attempts, unless
 //     Policy.AwaitRefusals is set, and withdraws nothing from the budget.

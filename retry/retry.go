@@ -20,6 +20,7 @@ import (
 const (
 	DefaultMaxAttempts   = 3
 	DefaultMaxRetryAfter = time.Minute
+	DefaultRestartWait   = 200 * time.Millisecond
 )
 
 // A Policy is a layer that repeats a failed call. Its zero value is ready to
@@ -28,7 +29,7 @@ const (
 //
 // A policy with a field that makes no sense runs nothing: Check tells which field,
 // and Do returns the same error.
-type Policy struct { //nolint:recvcheck // Within the package a pointer saves copies of its eight words.
+type Policy struct { //nolint:recvcheck // Within the package a pointer saves copies of its words.
 	// MaxAttempts is the number of attempts in total, the first included.
 	// Zero means DefaultMaxAttempts, 1 never retries, and a negative number
 	// is a mistake.
@@ -43,7 +44,8 @@ type Policy struct { //nolint:recvcheck // Within the package a pointer saves co
 	Backoff func() backoff.BackOff
 
 	// Budget grants retries out of what successes have paid in. Nil grants
-	// every retry.
+	// every retry. It is not asked about an attempt that reached nobody, see
+	// RestartWait: to repeat that adds nothing to the dependency's load.
 	Budget *Budget
 
 	// Budgets has a budget for each key, such as a host. At most one of
@@ -59,6 +61,14 @@ type Policy struct { //nolint:recvcheck // Within the package a pointer saves co
 	// demand; beyond it the policy stops at once. Zero means
 	// DefaultMaxRetryAfter; a negative duration is a mistake.
 	MaxRetryAfter time.Duration
+
+	// RestartWait lengthens the wait after an attempt that reached nobody, as
+	// errors tell by a method Unreached() bool: the process that should have
+	// taken the call is being restarted, which takes its time. Such a wait
+	// takes at most half of what the deadline leaves beyond Backoff's. Zero
+	// means DefaultRestartWait if Backoff is nil, and that a Backoff of your
+	// own is left as it is; a negative duration is a mistake.
+	RestartWait time.Duration
 
 	// AwaitRefusals lets the policy wait until a layer further in, such as an
 	// open breaker, takes calls again: up to MaxRetryAfter, and only under a
@@ -197,7 +207,7 @@ func (p *Policy) giveUp(ctx context.Context, e *Error) error {
 // Check reports the first field of p that makes no sense.
 func (p Policy) Check() error { return p.check() }
 
-// check and the other unexported methods take a pointer, since a Policy is eight
+// check and the other unexported methods take a pointer, since a Policy is many
 // words, which would be copied for each of them.
 func (p *Policy) check() error {
 	if p.MaxAttempts < 0 {
@@ -205,6 +215,9 @@ func (p *Policy) check() error {
 	}
 	if p.MaxRetryAfter < 0 {
 		return law.Misuse("retry: MaxRetryAfter is %v, must not be negative", p.MaxRetryAfter)
+	}
+	if p.RestartWait < 0 {
+		return law.Misuse("retry: RestartWait is %v, must not be negative", p.RestartWait)
 	}
 	if p.Budget != nil && p.Budgets != nil {
 		return law.Misuse("retry: Budget and Budgets are both set, want at most one")
@@ -241,6 +254,13 @@ func (p *Policy) maxRetryAfter() time.Duration {
 		return DefaultMaxRetryAfter
 	}
 	return p.MaxRetryAfter
+}
+
+func (p *Policy) restartWait() time.Duration {
+	if p.RestartWait == 0 && p.Backoff == nil {
+		return DefaultRestartWait
+	}
+	return p.RestartWait
 }
 
 func (p *Policy) budget(ctx context.Context) *Budget {

@@ -171,6 +171,11 @@ func TestPolicy_Stops(t *testing.T) {
 			message: "retry: gave up after 3 attempts: rejected: true",
 		},
 		{
+			name: "who reached nobody costs no budget", policy: Policy{Backoff: own, RestartWait: s}, budget: nothing, errs: []error{unreachedError(true)},
+			stop: StopAttempts, attempts: 3, took: 4300 * ms,
+			message: "retry: gave up after 3 attempts: unreached: true",
+		},
+		{
 			name: "deadline", policy: Policy{Backoff: own}, deadline: 2100 * ms, errs: anyError,
 			stop: StopDeadline, attempts: 2, took: 1200 * ms,
 			message: "retry: gave up after 2 attempts (deadline is too near): boom",
@@ -580,6 +585,7 @@ func TestPolicy_Check(t *testing.T) {
 	}{
 		{Policy{MaxAttempts: -1}, "retry: MaxAttempts is -1, must not be negative"},
 		{Policy{MaxRetryAfter: -time.Second}, "retry: MaxRetryAfter is -1s, must not be negative"},
+		{Policy{RestartWait: -time.Second}, "retry: RestartWait is -1s, must not be negative"},
 		{
 			Policy{Budget: NewBudget(BudgetConfig{}), Budgets: NewBudgetGroup(BudgetGroupConfig{Key: key})},
 			"retry: Budget and Budgets are both set, want at most one",
@@ -687,6 +693,12 @@ func TestPolicy_Explain(t *testing.T) {
 			Policy{MaxAttempts: 3, MaxRetryAfter: 1, Backoff: Constant(s)},
 			explain.Facts{MaxAttempts: 3, MaxRetryAfter: 1},
 			waits{2 * s, 2 * s, 2 * s},
+		},
+		{
+			"constant, and restarts",
+			Policy{MaxAttempts: 3, MaxRetryAfter: 1, Backoff: Constant(s), RestartWait: s},
+			explain.Facts{MaxAttempts: 3, MaxRetryAfter: 1},
+			waits{2 * s, 4 * s, 4 * s},
 		},
 		{"backoff's own", Policy{MaxAttempts: 3, MaxRetryAfter: 1, Backoff: func() backoff.BackOff {
 			return backoff.NewExponentialBackOff(backoff.WithInitialInterval(s))

@@ -37,9 +37,11 @@ func (p *Policy) waits() (least, most, asked time.Duration) {
 			lastLow, lastHigh := bounds(n - 1)
 			low, high = min(low, lastLow), max(high, lastHigh)
 		}
+		unhurried := high
 		if p.Backoff == nil { // what a dependency that is Throttled makes of it
 			high = throttleFactor * min(high, DefaultCap/throttleFactor)
 		}
+		high = max(high, unhurried+min(p.restartWait(), math.MaxInt64-unhurried)) // what one that is Unreached makes of it
 		least = plus(least, low, times)
 		most = plus(most, high, times)
 		asked = plus(asked, max(high, demanded), times)

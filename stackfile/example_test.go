@@ -53,7 +53,7 @@ stack:
 	fmt.Println(err)
 	// Output:
 	// stackfile: billing.yaml:3:14: stack[0].timeout is 10, must be a duration such as 1.5s, above 0 and at most 24h
-	// stackfile: billing.yaml:5:7: stack[1].retry.max_attempt is unknown, must be one of max_attempts, backoff, budget, max_retry_after, await_refusals, nested
+	// stackfile: billing.yaml:5:7: stack[1].retry.max_attempt is unknown, must be one of max_attempts, backoff, budget, max_retry_after, restart_wait, await_refusals, nested
 }
 
 // The order of layers is judged as well.

@@ -87,6 +87,7 @@ func readRetry(p *parser, n *yaml.Node, where string) block {
 		b.budget = readBudget(p, n, t.path("budget"))
 	}
 	t.duration("max_retry_after", &b.policy.MaxRetryAfter)
+	t.duration("restart_wait", &b.policy.RestartWait)
 	t.flag("await_refusals", &b.policy.AwaitRefusals)
 	t.flag("nested", &b.policy.Nested)
 	return b

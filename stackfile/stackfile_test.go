@@ -32,6 +32,7 @@ stack:
       backoff: {kind: decorrelated, base: 200ms, cap: 5s}
       budget: {name: billing, ratio: 0.1, burst: 5, min_per_second: none}
       max_retry_after: 30s
+      restart_wait: 2s
       await_refusals: true
       nested: true
   - breaker:
@@ -142,7 +143,7 @@ func TestParse(t *testing.T) {
 	if got := policy.Budget.Balance(); got != 5 {
 		t.Errorf("balance is %v, want 5", got)
 	}
-	if policy.MaxAttempts != 4 || policy.MaxRetryAfter != 30*s || !policy.AwaitRefusals || !policy.Nested {
+	if policy.MaxAttempts != 4 || policy.MaxRetryAfter != 30*s || policy.RestartWait != 2*s || !policy.AwaitRefusals || !policy.Nested {
 		t.Errorf("policy is %+v", policy)
 	}
 
@@ -340,7 +341,7 @@ stack:
 			"stack.yaml:7: stack[0].retry.max_retry_after is 1, must be " + waits,
 			`stack.yaml:8: stack[0].retry.await_refusals is "yes", must be true or false`,
 			`stack.yaml:9: stack[0].retry.nested is "true", must be true or false`,
-			"stack.yaml:10: stack[0].retry.tries is unknown, must be one of max_attempts, backoff, budget, max_retry_after, await_refusals, nested",
+			"stack.yaml:10: stack[0].retry.tries is unknown, must be one of max_attempts, backoff, budget, max_retry_after, restart_wait, await_refusals, nested",
 		}},
 		{"attempts that are a fraction", "stack: [{retry: {max_attempts: 1.5}}]", []string{"stack.yaml:1: stack[0].retry.max_attempts is 1.5, must be a whole number from 1 to 1000"}},
 		{"attempts beyond any number", "stack: [{retry: {max_attempts: 99999999999999999999}}]", []string{"stack.yaml:1: stack[0].retry.max_attempts is 99999999999999999999, must be a whole number from 1 to 1000"}},
@@ -398,7 +399,7 @@ var columns = regexp.MustCompile(`(?m)^(stackfile: [^:]+:\d+):\d+: `)
 func TestParse_Columns(t *testing.T) {
 	for text, want := range map[string]string{
 		"stack:\n  - timeout: 10":                    `stackfile: stack.yaml:2:14: stack[0].timeout is 10, must be a duration such as 1.5s, above 0 and at most 24h`,
-		"stack:\n  - retry: {tries: 3}":              `stackfile: stack.yaml:2:13: stack[0].retry.tries is unknown, must be one of max_attempts, backoff, budget, max_retry_after, await_refusals, nested`,
+		"stack:\n  - retry: {tries: 3}":              `stackfile: stack.yaml:2:13: stack[0].retry.tries is unknown, must be one of max_attempts, backoff, budget, max_retry_after, restart_wait, await_refusals, nested`,
 		"stack:\n  - breaker: {name: b, per: user}":  `stackfile: stack.yaml:2:29: stack[0].breaker.per is "user", must be host, host_and_method or none`,
 		"stack:\n  - limit: {per: endpoint}":         `stackfile: stack.yaml:2:18: stack[0].limit.per is "endpoint", must be host, host_and_method or none`,
 		"stack:\n  - retry: {budget: {per: [host]}}": `stackfile: stack.yaml:2:27: stack[0].retry.budget.per is a list, must be host, host_and_method or none`,

@@ -23,6 +23,16 @@ func Rejected(err error) bool {
 	return ok && e.Rejected()
 }
 
+// Unreached reports whether the call found nobody who could take it, so that
+// another attempt costs the dependency nothing.
+func Unreached(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		Unreached() bool
+	}](err)
+	return ok && e.Unreached()
+}
+
 // Retryable reports whether the call may be repeated, if err says something
 // about that.
 func Retryable(err error) (yes, ok bool) {

@@ -13,6 +13,7 @@ type opinionated struct{ yes bool }
 
 func (o opinionated) Error() string                     { return fmt.Sprint("yes: ", o.yes) }
 func (o opinionated) Rejected() bool                    { return o.yes }
+func (o opinionated) Unreached() bool                   { return o.yes }
 func (o opinionated) Retryable() bool                   { return o.yes }
 func (o opinionated) DependencyFailure() bool           { return o.yes }
 func (o opinionated) Throttled() bool                   { return o.yes }
@@ -37,7 +38,8 @@ func TestAnswers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for what, got := range map[string]bool{
-				"Rejected": Rejected(tt.err), "Throttled": Throttled(tt.err), "TimedOut": TimedOut(tt.err),
+				"Rejected": Rejected(tt.err), "Unreached": Unreached(tt.err),
+				"Throttled": Throttled(tt.err), "TimedOut": TimedOut(tt.err),
 			} {
 				if got != tt.yes {
 					t.Errorf("%s = %v, want %v", what, got, tt.yes)
@@ -54,7 +56,7 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("RetryAfter = %v, %v, want %v", d, ok, tt.yes)
 			}
 			if n := testing.AllocsPerRun(10, func() {
-				_ = Rejected(tt.err) || Throttled(tt.err) || TimedOut(tt.err)
+				_ = Rejected(tt.err) || Unreached(tt.err) || Throttled(tt.err) || TimedOut(tt.err)
 				_, _ = RetryAfter(tt.err)
 			}); n != 0 {
 				t.Errorf("%v allocations, want none", n)

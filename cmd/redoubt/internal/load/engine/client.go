@@ -159,6 +159,8 @@ func Timed(limit, attempt time.Duration, options ...redoubt.Option) Client {
 //   - a server that wants to be left alone for more than a quarter of the call's
 //     limit is not waited for: the answer would be late, and takes a grant from
 //     a request that could use it (10);
+//   - a service whose process is restarted gets a tenth of the call's limit to
+//     come back, each of two times, which leaves time for the answer (24);
 //   - a first wait of 50 ms at most keeps the p99 of a slow tail within 50 ms of
 //     the attempt timeout (08).
 func Times(limit, attempt time.Duration) redoubt.Option {
@@ -166,6 +168,7 @@ func Times(limit, attempt time.Duration) redoubt.Option {
 		c.Limit = limit
 		c.Transport.HeaderTimeout = attempt
 		c.Retry.MaxRetryAfter = limit / 4
+		c.Retry.RestartWait = limit / 10
 		c.Retry.Backoff = retry.FullJitter(firstWait, 0)
 	}
 }
