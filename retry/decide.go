@@ -68,7 +68,7 @@ func (p *Policy) schedule(err error, own, left time.Duration, random float64) st
 		return step{stop: StopPermanent}
 	}
 	s := step{wait: own, source: fromBackoff, paid: !refused}
-	if after, ok := says.RetryAfter(err); ok && after > 0 {
+	if after, _ := says.RetryAfter(err); after > 0 {
 		if after > p.maxRetryAfter() {
 			return step{stop: StopRetryAfter}
 		}
