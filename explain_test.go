@@ -1,6 +1,7 @@
 package redoubt_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -244,7 +245,7 @@ func TestExplain_Findings(t *testing.T) {
 		},
 		{
 			"places kept while a retry waits",
-			redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindLimit, Name: "billing", MaxInFlight: 8}), retry.Policy{Backoff: retry.Constant(s)}},
+			redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindLimit, Name: "billing", MaxInFlight: 8}), retry.Policy{Backoff: retry.Constant(s)}, limit(s)},
 			redoubt.Note, "permit-held-while-waiting", "stack[0]",
 			`redoubt_test.foreign "billing" is outside of the retry: a call keeps its place while it waits (at most 2s) for its next attempt, and others are refused for it`,
 		},
@@ -287,6 +288,76 @@ func TestExplain_Findings(t *testing.T) {
 			}
 			if err := redoubt.Check(tt.layer); (err != nil) != (tt.severity == redoubt.Mistake) {
 				t.Errorf("Check = %v, for a %s", err, tt.severity)
+			}
+		})
+	}
+}
+
+// listed is a layer whose type has no ==.
+type listed struct {
+	foreign
+	_ []int
+}
+
+func (l listed) Explain() redoubt.Facts { return l.Facts }
+
+func (listed) Do(ctx context.Context, call func(context.Context) error) error { return call(ctx) }
+
+// TestExplain_Rules: a stack breaks these rules and no others, in particular not
+// those that it comes close to.
+func TestExplain_Rules(t *testing.T) {
+	const s = time.Second
+	limit := func(d time.Duration) timeout.Limit { return timeout.Limit(d) }
+	br := func(c breaker.Config) *breaker.Breaker {
+		c.Name, c.Consecutive = cmp.Or(c.Name, "billing"), 5
+		return breaker.New(c)
+	}
+	of := func(f redoubt.Facts) *foreign { return &foreign{f} }
+	budget := retry.NewBudget(retry.BudgetConfig{})
+	four := func(waits time.Duration) retry.Policy {
+		return retry.Policy{MaxAttempts: 4, Budget: budget, Backoff: retry.Constant(waits)}
+	}
+	repeat := func(most, asked time.Duration) *foreign {
+		return of(redoubt.Facts{Kind: redoubt.KindRetry, MaxAttempts: 2, Budgeted: true, MostWaits: most, AskedWaits: asked})
+	}
+	slots := of(redoubt.Facts{Kind: redoubt.KindLimit, Name: "billing", MaxInFlight: 1})
+	nameless := redoubt.Facts{Kind: redoubt.KindBreaker}
+	quota := of(redoubt.Facts{Does: "lets 50 calls pass a second"})
+	tests := []struct {
+		name  string
+		stack redoubt.Stack
+		want  []string
+	}{
+		{"what is wrong alone is not judged by its place", redoubt.Stack{limit(s), retry.Policy{MaxAttempts: -1}}, []string{"misconfigured"}},
+		{"a limiter within a breaker of its name", redoubt.Stack{limit(2 * s), br(breaker.Config{}), slots, limit(s)}, nil},
+		{"a breaker within a limiter of its name", redoubt.Stack{limit(2 * s), slots, br(breaker.Config{}), limit(s)}, nil},
+		{"breakers of two names", redoubt.Stack{limit(2 * s), br(breaker.Config{}), br(breaker.Config{Name: "tax"}), limit(s)}, nil},
+		{"breakers without a name", redoubt.Stack{limit(2 * s), of(nameless), of(nameless), limit(s)}, nil},
+		{"breakers of a type without ==", redoubt.Stack{limit(2 * s), listed{foreign: foreign{nameless}}, listed{foreign: foreign{nameless}}, limit(s)}, nil},
+		{"what has no memory, twice", redoubt.Stack{limit(s), quota, quota}, nil},
+		{"the tightest limit counts", redoubt.Stack{limit(3 * s), limit(2 * s), limit(2500 * time.Millisecond)}, []string{"limit-never-expires"}},
+		{"no limit at all", redoubt.Stack{four(s)}, []string{"no-attempt-limit", "no-limit"}},
+		{"waits as long as the limit", redoubt.Stack{limit(6 * s), four(2 * s), limit(s)}, []string{"attempts-never-happen"}},
+		{"waits and attempts that just fit", redoubt.Stack{limit(6*s + 4), four(2 * s), limit(1)}, nil},
+		{"three attempts as long as the limit", redoubt.Stack{limit(3 * s), four(0), limit(s)}, []string{"attempts-do-not-fit"}},
+		{"three attempts just shorter", redoubt.Stack{limit(3*s + 1), four(0), limit(s)}, nil},
+		{"slow calls without a limit", redoubt.Stack{br(breaker.Config{SlowCall: s})}, []string{"no-limit"}},
+		{"callers' deadlines without a limit", redoubt.Stack{br(breaker.Config{CallerDeadline: s})}, []string{"no-limit"}},
+		{"a hedge as late as the attempt's end", redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindHedge, Hedges: 1, Delay: s}), limit(s)}, []string{"hedge-never-sent"}},
+		{"a hedge just before", redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindHedge, Hedges: 1, Delay: s - 1}), limit(s)}, nil},
+		{"a hedge with a measured delay", redoubt.Stack{limit(2 * s), of(redoubt.Facts{Kind: redoubt.KindHedge, Hedges: 1}), limit(s)}, nil},
+		{"waits that nothing bounds", redoubt.Stack{repeat(redoubt.Unbounded, 0), limit(s)}, []string{"no-limit"}},
+		{"waits that errors ask for", redoubt.Stack{repeat(s, redoubt.Unbounded), limit(s)}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for _, f := range redoubt.Explain(tt.stack).Findings {
+				got = append(got, f.Rule)
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("rules broken: %q, want %q", got, tt.want)
 			}
 		})
 	}

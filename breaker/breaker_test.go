@@ -809,6 +809,7 @@ func TestBreaker_CallerDeadline(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := New(Config{Name: "billing", Consecutive: 3, CallerDeadline: tt.counted})
+				time.Sleep(time.Hour) // what counts is how old the call is
 				for range 3 {
 					ctx, cancel := context.WithTimeout(t.Context(), tt.deadline)
 					if tt.cancel {
