@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/redoubt-go/redoubt"
 )
@@ -283,5 +284,108 @@ func TestTransport_GetBodyFails(t *testing.T) {
 	var failure *redoubt.SendError
 	if !errors.Is(err, gone) || !errors.As(err, &failure) || failure.Sent || trips != 1 {
 		t.Errorf("response %v, error %v after %d trips; want %v after 1", resp, err, trips, gone)
+	}
+}
+
+// TestTransport_SilentBase: a Base that breaks its promise is not believed.
+func TestTransport_SilentBase(t *testing.T) {
+	rt := &redoubt.Transport{Base: trip(func(*http.Request) (*http.Response, error) { return nil, nil })}
+	resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+	if resp != nil || err == nil || !strings.Contains(err.Error(), "Base returned neither response nor error") {
+		t.Errorf("response %v, error %v", resp, err)
+	}
+	rt.Base = trip(func(r *http.Request) (*http.Response, error) { return &http.Response{StatusCode: 200, Request: r}, nil })
+	resp, err = rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+	if err != nil || resp.Body == nil {
+		t.Fatalf("response %+v, error %v; want one with a body", resp, err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	content := &body{Reader: strings.NewReader("")}
+	boom := errors.New("boom")
+	rt.Base = trip(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Request: r, Body: content}, boom
+	})
+	resp, err = rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+	if resp != nil || !errors.Is(err, boom) || content.closes.Load() == 0 {
+		t.Errorf("response %v, error %v, body closed %d times; want the error alone", resp, err, content.closes.Load())
+	}
+}
+
+func TestTransport_CheckFields(t *testing.T) {
+	for want, rt := range map[string]*redoubt.Transport{
+		"HeaderTimeout is -1ns, must not be negative":                  {HeaderTimeout: -1},
+		"StallTimeout is -2ns, must be NoStallTimeout or not negative": {StallTimeout: -2},
+		"MaxDrain is -2, must be NoDrain or not negative":              {MaxDrain: -2},
+		"MaxRequestBuffer is -1, must not be negative":                 {MaxRequestBuffer: -1},
+		"MaxResponseBuffer is -1, must not be negative":                {MaxResponseBuffer: -1},
+		"DeadlineHeader is a b, must be the name of a header":          {DeadlineHeader: "a b"},
+		"AttemptHeader is a:b, must be the name of a header":           {AttemptHeader: "a:b"},
+		"RetryAfterMillis is , must hold names of headers":             {RetryAfterMillis: []string{"X-Wait", ""}},
+		"RetryRejected is 399, must hold statuses from 400 to 599":     {RetryRejected: []int{400, 599, 399}},
+		"RetryRejected is 600, must hold statuses from 400 to 599":     {RetryRejected: []int{600}},
+	} {
+		if err := rt.Check(); err == nil || err.Error() != "redoubt: Transport: "+want {
+			t.Errorf("Check() = %v, want %s", err, want)
+		}
+	}
+	rt := &redoubt.Transport{StallTimeout: redoubt.NoStallTimeout, MaxDrain: redoubt.NoDrain, RetryRejected: []int{400, 599}}
+	if err := rt.Check(); err != nil {
+		t.Errorf("Check() = %v, want nil", err)
+	}
+}
+
+// TestStatusError: its text and what it tells layers.
+func TestStatusError(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		header string
+		want   string
+		after  time.Duration
+	}{
+		{503, "", "GET http://example.com/path: 503 Service Unavailable", 0},
+		{503, "2", "GET http://example.com/path: 503 Service Unavailable", 2 * time.Second},
+		{599, "", "GET http://example.com/path: 599", 0},
+	} {
+		var got *redoubt.StatusError
+		rt := &redoubt.Transport{
+			Base: trip(func(r *http.Request) (*http.Response, error) {
+				resp := answer(r, tt.status, "")
+				if tt.header != "" {
+					resp.Header.Set("Retry-After", tt.header)
+				}
+				return resp, nil
+			}),
+			Failure: func(resp *http.Response) bool { return resp.StatusCode >= 500 },
+			Layer: redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+				err := call(ctx)
+				if !errors.As(err, &got) {
+					t.Fatalf("%d: %v", tt.status, err)
+				}
+				return err
+			}),
+		}
+		req := newRequest(t.Context(), t, "GET", nil)
+		req.Method = "" // which means GET
+		send(t, rt, req)
+		after, told := got.RetryAfter()
+		if got.Error() != tt.want || !got.Retryable() || !got.DependencyFailure() || after != tt.after || told != (tt.after > 0) {
+			t.Errorf("%v, retryable %t, %v, %t; want %s, %v", got, got.Retryable(), after, told, tt.want, tt.after)
+		}
+	}
+}
+
+func TestTimeoutError(t *testing.T) {
+	for phase, want := range map[redoubt.Phase]string{
+		redoubt.PhaseConnect: "redoubt: no connection within 1s",
+		redoubt.PhaseWrite:   "redoubt: no progress in writing the request within 1s",
+		redoubt.PhaseHeaders: "redoubt: no response headers within 1s",
+		redoubt.PhaseBody:    "redoubt: no more of the response body within 1s",
+	} {
+		err := &redoubt.TimeoutError{Phase: phase, Limit: time.Second}
+		if err.Error() != want || !err.Timeout() || err.ErrorType() != "timeout" || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			t.Errorf("%v, %t, %s; want %s", err, err.Timeout(), err.ErrorType(), want)
+		}
 	}
 }
