@@ -391,7 +391,9 @@ func TestExplain_Words(t *testing.T) {
 		{"a limit that is wrong", redoubt.Stack{timeout.Limit(-s)}, 0, "-1s", "is wrong by itself, see below"},
 		{"retry", redoubt.Stack{again}, 0, "3 attempts, waits of at most 1s; no budget", "repeats attempts"},
 		{
-			"retry on a budget, with waits of its own", redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindRetry, MaxAttempts: 2, MostWaits: redoubt.Unbounded, Budgeted: true})}, 0,
+			"retry on a budget, with waits of its own",
+			redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindRetry, MaxAttempts: 2, MostWaits: redoubt.Unbounded, Budgeted: true})},
+			0,
 			"2 attempts, waits of unknown length; on a budget", "repeats attempts",
 		},
 		{"retry that is none", redoubt.Stack{once}, 0, "1 attempt", "never repeats"},
@@ -400,7 +402,9 @@ func TestExplain_Words(t *testing.T) {
 		{"retry around a breaker", redoubt.Stack{again, of(simple)}, 0, "3 attempts, waits of at most 1s; no budget", "repeats attempts, until the breaker inside refuses"},
 		{"retry in a breaker", redoubt.Stack{of(simple), again}, 1, "3 attempts, waits of at most 1s; no budget", "repeats attempts, of which the breaker outside sees the last"},
 		{
-			"breaker with all rules", redoubt.Stack{of(circuit)}, 0,
+			"breaker with all rules",
+			redoubt.Stack{of(circuit)},
+			0,
 			"opens at 50 % failures; or 25 % slower than 1s of 20 or more calls in 10s; or 5 failures in a row; for 1s to 2s, then 1 probe; one for each key",
 			"judges each call; once open, nothing is sent",
 		},
@@ -410,7 +414,9 @@ func TestExplain_Words(t *testing.T) {
 		{"slots inside", redoubt.Stack{again, of(slots)}, 1, "8 at once; no waiting", "counts attempts: while a retry waits, its place is free"},
 		{"slots around", redoubt.Stack{of(slots), again}, 0, "8 at once; no waiting", "counts calls: they keep their places while a retry waits"},
 		{
-			"slots that adapt", redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindLimit, MaxInFlight: 8, Adaptive: true, MaxWait: s, PerKey: true})}, 0,
+			"slots that adapt",
+			redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindLimit, MaxInFlight: 8, Adaptive: true, MaxWait: s, PerKey: true})},
+			0,
 			"at most 8 at once, adaptive; waits up to 1s for a turn; one for each key", "counts calls",
 		},
 		{"hedge", redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindHedge, Hedges: 1, Delay: s, PerKey: true})}, 0, "1 hedge after 1s; one for each key", "sends another attempt beside one that takes long"},

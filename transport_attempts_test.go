@@ -188,7 +188,7 @@ func TestTransport_LayersCannotForceAnUnsafeResend(t *testing.T) {
 	stubborn := redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
 		first := call(ctx)
 		for range 2 {
-			if err := call(ctx); err != first { //nolint:errorlint // It is the same.
+			if err := call(ctx); err != first {
 				t.Errorf("asked again: %v, want the last result, %v", err, first)
 			}
 		}

@@ -79,10 +79,10 @@ func TestTransport_Faults(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var failure *redoubt.SendError
-			fresh := false
+			trips, fresh := 0, false
 			rt := &redoubt.Transport{
 				Base: trip(func(r *http.Request) (*http.Response, error) {
-					if failure != nil {
+					if trips++; trips > 1 {
 						fresh = r.Close
 						return answer(r, 200, ""), nil
 					}

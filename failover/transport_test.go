@@ -674,7 +674,7 @@ func TestTransport_GuardOfItsOwnMind(t *testing.T) {
 	}
 	got = through(func(ctx context.Context, call func(context.Context) error) error {
 		first := call(ctx)
-		if again := call(ctx); again != first { //nolint:errorlint // It is the same.
+		if again := call(ctx); again != first {
 			t.Errorf("asked again: %v, want %v", again, first)
 		}
 		return first

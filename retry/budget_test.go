@@ -317,7 +317,7 @@ func TestBudgetGroup_Check(t *testing.T) {
 			t.Errorf("Check() = %v, want %s", err, tt.want)
 		}
 		b := g.For(withHost(t.Context(), "a"))
-		if err := b.Check(); b.Withdraw() || err != g.Check() { //nolint:errorlint // It is the same.
+		if err := b.Check(); b.Withdraw() || err != g.Check() {
 			t.Errorf("%s: its budgets grant retries or say %v", tt.want, err)
 		}
 	}

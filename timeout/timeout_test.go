@@ -162,7 +162,7 @@ func TestLimit_CallReturnsCause(t *testing.T) {
 				returned = call(tt.wrap)(ctx)
 				return returned
 			})
-			if tt.wrap == "" && err != returned { //nolint:errorlint // It is the same.
+			if tt.wrap == "" && err != returned {
 				t.Errorf("err = %#v, want the cause itself, %#v", err, returned)
 			}
 			if _, ok := err.(*Error); !ok || err.Error() != tt.want {
