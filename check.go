@@ -103,7 +103,7 @@ func (e *explanation) twice(d described, outside []described) {
 }
 
 func same(a, b any) bool {
-	return a != nil && b != nil && reflect.TypeOf(a).Kind() == reflect.Pointer && a == b
+	return reflect.TypeOf(a).Kind() == reflect.Pointer && a == b
 }
 
 // limitOf returns the tightest time limit among layers.
@@ -164,7 +164,7 @@ func (e *explanation) retry(d described, outside, inside []described) {
 	case d.LeastWaits >= outer.Limit:
 		e.find(Mistake, "attempts-never-happen", d.where, "%v can never make all of its %d attempts: the waits between them come to %v or more, and %v around it is over by then",
 			d, d.MaxAttempts, d.LeastWaits, outer)
-	case attempt > 0 && sumOf(timesOf(attempt, repeats), d.LeastWaits) >= outer.Limit:
+	case sumOf(timesOf(attempt, repeats), d.LeastWaits) >= outer.Limit:
 		e.find(Note, "attempts-do-not-fit", d.where, "if attempts take the %v that they may, %v does not come to all of its %d attempts within %v",
 			attempt, d, d.MaxAttempts, outer)
 	}
@@ -174,16 +174,16 @@ func (e *explanation) retry(d described, outside, inside []described) {
 // judged before they can have ended, and those that are never counted.
 func (e *explanation) breaker(d described, outside, inside []described) {
 	longest := worst(inside, noWaits).time
-	if longest > 0 && d.Window > 0 && d.Window <= longest {
+	if d.Window > 0 && d.Window <= longest {
 		e.find(Mistake, "window-too-short", d.where, "%v: Window %v is not longer than the %v that a call inside of it may take, so that calls that time out may never trip it",
 			d, d.Window, longest)
 	}
-	if longest > 0 && d.ProbeTimeout > 0 && d.ProbeTimeout < longest {
+	if d.ProbeTimeout > 0 && d.ProbeTimeout < longest {
 		e.find(Mistake, "probe-timeout-too-short", d.where, "%v: ProbeTimeout %v is shorter than the %v that a call inside of it may take, so that a slow probe fails though it succeeds",
 			d, d.ProbeTimeout, longest)
 	}
 	outer, limited := limitOf(outside)
-	if most := shorter(longest, outer.Limit); d.SlowCall > 0 && most > 0 && d.SlowCall >= most {
+	if most := shorter(longest, outer.Limit); most > 0 && d.SlowCall >= most {
 		e.find(Mistake, "never-slow", d.where, "%v: SlowCall %v is not shorter than the %v that a call may take, so that no call is ever slow",
 			d, d.SlowCall, most)
 	}
@@ -236,9 +236,6 @@ func (e *explanation) hedge(d described, outside, inside []described) {
 				d, inner)
 			break
 		}
-	}
-	if d.Delay == 0 {
-		return
 	}
 	if outer, ok := limitOf(outside); ok && d.Delay >= outer.Limit {
 		e.find(Mistake, "hedge-never-sent", d.where, "%v waits %v before it sends a second attempt, and %v around it is over by then", d, d.Delay, outer)

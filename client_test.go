@@ -46,6 +46,57 @@ func TestNewClient(t *testing.T) {
 	}
 }
 
+// TestNewClient_Begins: what an option finds, before it changes anything.
+func TestNewClient_Begins(t *testing.T) {
+	var c *redoubt.ClientConfig
+	redoubt.NewClient("billing", func(config *redoubt.ClientConfig) { c = config })
+	if c.Limit != redoubt.DefaultLimit || c.Budget != (retry.BudgetConfig{Name: "billing"}) || c.Transport.Name != "billing" {
+		t.Errorf("Limit = %v, Budget = %+v, Transport.Name = %q", c.Limit, c.Budget, c.Transport.Name)
+	}
+	b := c.Breaker
+	if b.Name != "billing" || b.FailureRatio != breaker.DefaultFailureRatio || b.Probes != redoubt.DefaultBreakerProbes || b.CallerDeadline != redoubt.DefaultCallerDeadline {
+		t.Errorf("Breaker = %+v", b)
+	}
+	base := redoubt.NewBase()
+	for what, limit := range map[string]time.Duration{
+		"IdleConnTimeout":       base.IdleConnTimeout,
+		"TLSHandshakeTimeout":   base.TLSHandshakeTimeout,
+		"ExpectContinueTimeout": base.ExpectContinueTimeout,
+		"SendPingTimeout":       base.HTTP2.SendPingTimeout,
+		"PingTimeout":           base.HTTP2.PingTimeout,
+	} {
+		if limit <= 0 || limit > redoubt.DefaultLimit*3 {
+			t.Errorf("base: %s is %v", what, limit)
+		}
+	}
+	if n := base.MaxIdleConnsPerHost; n <= 0 || base.MaxIdleConns < n || !base.ForceAttemptHTTP2 {
+		t.Errorf("base: %d idle connections to a host, %d in all, HTTP/2: %t", n, base.MaxIdleConns, base.ForceAttemptHTTP2)
+	}
+}
+
+// TestNewClient_Given: what an option sets is left alone.
+func TestNewClient_Given(t *testing.T) {
+	budget := retry.NewBudget(retry.BudgetConfig{})
+	budgets := retry.NewBudgetGroup(retry.BudgetGroupConfig{Key: redoubt.Host})
+	layer := timeout.Limit(time.Minute)
+	rt := validTransport(t, redoubt.NewClient("billing", func(c *redoubt.ClientConfig) { c.Retry.Budget = budget }))
+	if p, ok := rt.Layer.(redoubt.Stack)[1].(retry.Policy); !ok || p.Budget != budget || p.Budgets != nil {
+		t.Errorf("a budget: %+v", rt.Layer)
+	}
+	rt = validTransport(t, redoubt.NewClient("billing", func(c *redoubt.ClientConfig) { c.Retry.Budgets = budgets }))
+	if p, ok := rt.Layer.(redoubt.Stack)[1].(retry.Policy); !ok || p.Budgets != budgets || p.Budget != nil {
+		t.Errorf("budgets: %+v", rt.Layer)
+	}
+	rt = validTransport(t, redoubt.NewClient("billing", func(c *redoubt.ClientConfig) { c.Transport.Layer = layer }))
+	if rt.Layer != redoubt.Layer(layer) {
+		t.Errorf("a layer: %+v", rt.Layer)
+	}
+	rt = validTransport(t, redoubt.NewClient("billing", func(c *redoubt.ClientConfig) { c.Transport = nil }))
+	if rt.Name != "billing" || rt.Layer == nil {
+		t.Errorf("no transport: %+v", rt)
+	}
+}
+
 func TestNewClient_Parts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		trips := 0
@@ -178,6 +229,9 @@ func TestNewClient_BreakerTimes(t *testing.T) {
 		{"window given", func(c *redoubt.ClientConfig) { c.Breaker.Window = time.Hour }, time.Hour, 5 * time.Second, 10 * time.Second},
 		{"cooldown given", func(c *redoubt.ClientConfig) { c.Breaker.Cooldown = time.Minute }, 30 * time.Second, time.Minute, 2 * time.Minute},
 		{"longest cooldown given", func(c *redoubt.ClientConfig) { c.Breaker.MaxCooldown = time.Hour }, 30 * time.Second, 5 * time.Second, time.Hour},
+		{"slowness alone", func(c *redoubt.ClientConfig) {
+			c.Breaker.FailureRatio, c.Breaker.SlowRatio, c.Breaker.SlowCall = 0, .5, time.Second
+		}, 30 * time.Second, 5 * time.Second, 10 * time.Second},
 		{"another rule", func(c *redoubt.ClientConfig) { c.Breaker.FailureRatio, c.Breaker.Consecutive = 0, 5 }, 0, 5 * time.Second, 10 * time.Second},
 	}
 	for _, tt := range tests {
@@ -195,6 +249,43 @@ func TestNewClient_BreakerTimes(t *testing.T) {
 				return
 			}
 			t.Error("no breaker")
+		})
+	}
+}
+
+// TestNewClient_ConcurrencyDeadline: a limit that adapts takes the breaker's
+// CallerDeadline for its own unless it is given one.
+func TestNewClient_ConcurrencyDeadline(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		config limit.Config
+		want   int
+	}{
+		{"the breaker's", limit.Config{}, 18},
+		{"its own", limit.Config{CallerDeadline: time.Minute}, 20},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rt := validTransport(t, redoubt.NewClient("billing", func(c *redoubt.ClientConfig) {
+					c.Concurrency = &tt.config
+					c.Transport.Base = trip(func(r *http.Request) (*http.Response, error) {
+						<-r.Context().Done()
+						return nil, r.Context().Err()
+					})
+				}))
+				ctx, cancel := context.WithTimeout(t.Context(), redoubt.DefaultCallerDeadline)
+				defer cancel()
+				if resp, err := rt.RoundTrip(newRequest(ctx, t, "GET", nil)); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("response %v, error %v", resp, err)
+				}
+				for _, l := range rt.Layer.(redoubt.Stack)[3].(*limit.Group).Limiters() {
+					if got := l.Limit(); got != tt.want {
+						t.Errorf("limit after a call that hung until its caller's deadline is %d, want %d", got, tt.want)
+					}
+					return
+				}
+				t.Error("no limiter")
+			})
 		})
 	}
 }

@@ -123,8 +123,8 @@ func (x *exchange) result(err error) (*http.Response, error) {
 
 // attempt is the call that the layers run.
 func (x *exchange) attempt(ctx context.Context) error {
-	if x.unsafe {
-		return x.refuse()
+	if x.unsafe { // a layer asks for what must not be: it gets the last result once more
+		return x.lastErr
 	}
 	whole := x.dropUnlessWhole()
 	x.remember(x.lastErr)
@@ -163,18 +163,6 @@ func (x *exchange) attempt(ctx context.Context) error {
 func refusedByBase(err error) bool {
 	failed, ok := errors.AsType[*SendError](err)
 	return ok && says.Rejected(failed.Err)
-}
-
-// refuse answers a layer that asks for what must not be: it gets the last
-// result once more.
-func (x *exchange) refuse() error {
-	if x.last != nil && x.last.status == nil {
-		return nil
-	}
-	if x.lastErr != nil {
-		return x.lastErr
-	}
-	return &SendError{Err: errUnsafe, Sent: true, fault: fault{class: "unsafe_resend", ours: true}}
 }
 
 // expectationFailed reports whether the request should be sent again at once

@@ -1,6 +1,7 @@
 package redoubt_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -244,7 +245,7 @@ func TestExplain_Findings(t *testing.T) {
 		},
 		{
 			"places kept while a retry waits",
-			redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindLimit, Name: "billing", MaxInFlight: 8}), retry.Policy{Backoff: retry.Constant(s)}},
+			redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindLimit, Name: "billing", MaxInFlight: 8}), retry.Policy{Backoff: retry.Constant(s)}, limit(s)},
 			redoubt.Note, "permit-held-while-waiting", "stack[0]",
 			`redoubt_test.foreign "billing" is outside of the retry: a call keeps its place while it waits (at most 2s) for its next attempt, and others are refused for it`,
 		},
@@ -289,6 +290,170 @@ func TestExplain_Findings(t *testing.T) {
 				t.Errorf("Check = %v, for a %s", err, tt.severity)
 			}
 		})
+	}
+}
+
+// listed is a layer whose type has no ==.
+type listed struct {
+	foreign
+	_ []int
+}
+
+func (l listed) Explain() redoubt.Facts { return l.Facts }
+
+func (listed) Do(ctx context.Context, call func(context.Context) error) error { return call(ctx) }
+
+// TestExplain_Rules: a stack breaks these rules and no others, in particular not
+// those that it comes close to.
+func TestExplain_Rules(t *testing.T) {
+	const s = time.Second
+	limit := func(d time.Duration) timeout.Limit { return timeout.Limit(d) }
+	br := func(c breaker.Config) *breaker.Breaker {
+		c.Name, c.Consecutive = cmp.Or(c.Name, "billing"), 5
+		return breaker.New(c)
+	}
+	of := func(f redoubt.Facts) *foreign { return &foreign{f} }
+	budget := retry.NewBudget(retry.BudgetConfig{})
+	four := func(waits time.Duration) retry.Policy {
+		return retry.Policy{MaxAttempts: 4, Budget: budget, Backoff: retry.Constant(waits)}
+	}
+	repeat := func(most, asked time.Duration) *foreign {
+		return of(redoubt.Facts{Kind: redoubt.KindRetry, MaxAttempts: 2, Budgeted: true, MostWaits: most, AskedWaits: asked})
+	}
+	slots := of(redoubt.Facts{Kind: redoubt.KindLimit, Name: "billing", MaxInFlight: 1})
+	nameless := redoubt.Facts{Kind: redoubt.KindBreaker}
+	quota := of(redoubt.Facts{Does: "lets 50 calls pass a second"})
+	tests := []struct {
+		name  string
+		stack redoubt.Stack
+		want  []string
+	}{
+		{"what is wrong alone is not judged by its place", redoubt.Stack{limit(s), retry.Policy{MaxAttempts: -1}}, []string{"misconfigured"}},
+		{"a limiter within a breaker of its name", redoubt.Stack{limit(2 * s), br(breaker.Config{}), slots, limit(s)}, nil},
+		{"a breaker within a limiter of its name", redoubt.Stack{limit(2 * s), slots, br(breaker.Config{}), limit(s)}, nil},
+		{"breakers of two names", redoubt.Stack{limit(2 * s), br(breaker.Config{}), br(breaker.Config{Name: "tax"}), limit(s)}, nil},
+		{"breakers without a name", redoubt.Stack{limit(2 * s), of(nameless), of(nameless), limit(s)}, nil},
+		{"breakers of a type without ==", redoubt.Stack{limit(2 * s), listed{foreign: foreign{nameless}}, listed{foreign: foreign{nameless}}, limit(s)}, nil},
+		{"what has no memory, twice", redoubt.Stack{limit(s), quota, quota}, nil},
+		{"the tightest limit counts", redoubt.Stack{limit(3 * s), limit(2 * s), limit(2500 * time.Millisecond)}, []string{"limit-never-expires"}},
+		{"no limit at all", redoubt.Stack{four(s)}, []string{"no-attempt-limit", "no-limit"}},
+		{"waits as long as the limit", redoubt.Stack{limit(6 * s), four(2 * s), limit(s)}, []string{"attempts-never-happen"}},
+		{"waits and attempts that just fit", redoubt.Stack{limit(6*s + 4), four(2 * s), limit(1)}, nil},
+		{"three attempts as long as the limit", redoubt.Stack{limit(3 * s), four(0), limit(s)}, []string{"attempts-do-not-fit"}},
+		{"three attempts just shorter", redoubt.Stack{limit(3*s + 1), four(0), limit(s)}, nil},
+		{"slow calls without a limit", redoubt.Stack{br(breaker.Config{SlowCall: s})}, []string{"no-limit"}},
+		{"callers' deadlines without a limit", redoubt.Stack{br(breaker.Config{CallerDeadline: s})}, []string{"no-limit"}},
+		{"a hedge as late as the attempt's end", redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindHedge, Hedges: 1, Delay: s}), limit(s)}, []string{"hedge-never-sent"}},
+		{"a hedge just before", redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindHedge, Hedges: 1, Delay: s - 1}), limit(s)}, nil},
+		{"a hedge with a measured delay", redoubt.Stack{limit(2 * s), of(redoubt.Facts{Kind: redoubt.KindHedge, Hedges: 1}), limit(s)}, nil},
+		{"waits that nothing bounds", redoubt.Stack{repeat(redoubt.Unbounded, 0), limit(s)}, []string{"no-limit"}},
+		{"waits that errors ask for", redoubt.Stack{repeat(s, redoubt.Unbounded), limit(s)}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for _, f := range redoubt.Explain(tt.stack).Findings {
+				got = append(got, f.Rule)
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("rules broken: %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestExplain_Words: a layer's numbers and its place among others, in words.
+func TestExplain_Words(t *testing.T) {
+	const s = time.Second
+	of := func(f redoubt.Facts) *foreign { return &foreign{f} }
+	again := of(redoubt.Facts{Kind: redoubt.KindRetry, MaxAttempts: 3, MostWaits: s, Nested: true})
+	once := of(redoubt.Facts{Kind: redoubt.KindRetry, MaxAttempts: 1})
+	circuit := redoubt.Facts{
+		Kind: redoubt.KindBreaker, FailureRatio: .5, SlowRatio: .25, SlowCall: s, MinCalls: 20, Window: 10 * s,
+		Consecutive: 5, Cooldown: s, MaxCooldown: 2 * s, Probes: 1, PerKey: true,
+	}
+	simple := redoubt.Facts{Kind: redoubt.KindBreaker, Consecutive: 5, Cooldown: s, MaxCooldown: s, Probes: 2}
+	slots := redoubt.Facts{Kind: redoubt.KindLimit, MaxInFlight: 8}
+	const simply = "opens at 5 failures in a row; for 1s, then 2 probes"
+	tests := []struct {
+		name           string
+		stack          redoubt.Stack
+		at             int // the layer in question
+		numbers, place string
+	}{
+		{"limit", redoubt.Stack{timeout.Limit(s)}, 0, "1s", "bounds the call"},
+		{"no limit", redoubt.Stack{timeout.Limit(0)}, 0, "no limit", "bounds nothing"},
+		{"limit around", redoubt.Stack{timeout.Limit(s), again}, 0, "1s", "bounds the whole call: all attempts, and the waits between"},
+		{"limit around one attempt", redoubt.Stack{timeout.Limit(s), once}, 0, "1s", "bounds the call"},
+		{"limit inside", redoubt.Stack{again, timeout.Limit(s)}, 1, "1s", "bounds each attempt"},
+		{"limit between", redoubt.Stack{again, timeout.Limit(s), again}, 1, "1s", "bounds each attempt of the retry around it, all of the retry inside"},
+		{"a limit that is wrong", redoubt.Stack{timeout.Limit(-s)}, 0, "-1s", "is wrong by itself, see below"},
+		{"retry", redoubt.Stack{again}, 0, "3 attempts, waits of at most 1s; no budget", "repeats attempts"},
+		{
+			"retry on a budget, with waits of its own",
+			redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindRetry, MaxAttempts: 2, MostWaits: redoubt.Unbounded, Budgeted: true})},
+			0,
+			"2 attempts, waits of unknown length; on a budget", "repeats attempts",
+		},
+		{"retry that is none", redoubt.Stack{once}, 0, "1 attempt", "never repeats"},
+		{"retry in another", redoubt.Stack{again, of(redoubt.Facts{Kind: redoubt.KindRetry, MaxAttempts: 3})}, 1, "3 attempts, waits of at most 0s; no budget", "makes one attempt: the retry around it does the repeating"},
+		{"retry in another that means it", redoubt.Stack{again, again}, 1, "3 attempts, waits of at most 1s; no budget", "repeats attempts"},
+		{"retry around a breaker", redoubt.Stack{again, of(simple)}, 0, "3 attempts, waits of at most 1s; no budget", "repeats attempts, until the breaker inside refuses"},
+		{"retry in a breaker", redoubt.Stack{of(simple), again}, 1, "3 attempts, waits of at most 1s; no budget", "repeats attempts, of which the breaker outside sees the last"},
+		{
+			"breaker with all rules",
+			redoubt.Stack{of(circuit)},
+			0,
+			"opens at 50 % failures; or 25 % slower than 1s of 20 or more calls in 10s; or 5 failures in a row; for 1s to 2s, then 1 probe; one for each key",
+			"judges each call; once open, nothing is sent",
+		},
+		{"breaker inside", redoubt.Stack{again, of(simple)}, 1, simply, "judges each attempt; once open, it ends the call"},
+		{"breaker around", redoubt.Stack{of(simple), again}, 0, simply, "judges each call by its last attempt; once open, nothing is sent"},
+		{"slots", redoubt.Stack{of(slots)}, 0, "8 at once; no waiting", "counts calls"},
+		{"slots inside", redoubt.Stack{again, of(slots)}, 1, "8 at once; no waiting", "counts attempts: while a retry waits, its place is free"},
+		{"slots around", redoubt.Stack{of(slots), again}, 0, "8 at once; no waiting", "counts calls: they keep their places while a retry waits"},
+		{
+			"slots that adapt",
+			redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindLimit, MaxInFlight: 8, Adaptive: true, MaxWait: s, PerKey: true})},
+			0,
+			"at most 8 at once, adaptive; waits up to 1s for a turn; one for each key", "counts calls",
+		},
+		{"hedge", redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindHedge, Hedges: 1, Delay: s, PerKey: true})}, 0, "1 hedge after 1s; one for each key", "sends another attempt beside one that takes long"},
+		{"hedge that measures", redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindHedge, Hedges: 2})}, 0, "2 hedges after a measured delay", "sends another attempt beside one that takes long"},
+		{"failover", redoubt.Stack{of(redoubt.Facts{Kind: redoubt.KindFailover, Endpoints: 3})}, 0, "3 endpoints", "sends an attempt to one endpoint after the other until one answers"},
+		{"quota", redoubt.Stack{of(redoubt.Facts{Does: "lets 50 calls pass"})}, 0, "", "lets 50 calls pass"},
+		{"stranger", redoubt.Stack{redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error { return call(ctx) })}, 0, "", "tells nothing of itself"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := redoubt.Explain(tt.stack).Layers[tt.at]
+			if got.Numbers != tt.numbers || got.Place != tt.place {
+				t.Errorf("%q, %q\nwant %q, %q", got.Numbers, got.Place, tt.numbers, tt.place)
+			}
+		})
+	}
+}
+
+// TestReport_Longest: what a report says of the longest call.
+func TestReport_Longest(t *testing.T) {
+	const s = time.Second
+	stranger := redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error { return call(ctx) })
+	patient := &foreign{redoubt.Facts{Kind: redoubt.KindRetry, MaxAttempts: 2, MostWaits: s, AskedWaits: 2 * s}}
+	for _, tt := range []struct {
+		stack redoubt.Stack
+		want  string
+	}{
+		{redoubt.Stack{}, "no layers\n\nlongest call unbounded\nmost attempts 1\n"},
+		{redoubt.Stack{timeout.Limit(s)}, "\nlongest call 1s\n"},
+		{redoubt.Stack{patient, timeout.Limit(s)}, "\nlongest call 4s, or 3s if no error asks for a longer wait\n"},
+		{redoubt.Stack{timeout.Limit(s), stranger}, "\nlongest call 1s, and what 1 opaque layer may add\n"},
+		{redoubt.Stack{timeout.Limit(s), stranger, stranger}, "\nlongest call 1s, and what 2 opaque layers may add\n"},
+		{redoubt.Stack{timeout.Limit(math.MaxInt64)}, "\nlongest call longer than 292 years\n"},
+	} {
+		if got := squeeze(redoubt.Explain(tt.stack).String()); !strings.Contains(got+"\n", tt.want) {
+			t.Errorf("%q does not hold %q", got, tt.want)
+		}
 	}
 }
 

@@ -115,7 +115,6 @@ func (e *interruptedError) Unwrap() error { return e.cause }
 var (
 	errRequestCancel = fmt.Errorf("redoubt: Request.Cancel was closed: %w", context.Canceled)
 	errNoResponse    = errors.New("redoubt: layers report success without a response")
-	errUnsafe        = errors.New("redoubt: request may not be sent again")
 	errRewind        = errors.New("redoubt: request body can't be read again; set GetBody or Transport.MaxRequestBuffer")
 	errEndless       = errors.New("redoubt: every connection breaks on this request")
 	errDiscarded     = errors.New("redoubt: response is not needed")

@@ -186,13 +186,13 @@ func TestTransport_RejectedStatusesByOption(t *testing.T) {
 func TestTransport_LayersCannotForceAnUnsafeResend(t *testing.T) {
 	var l log
 	stubborn := redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
-		var err error
-		for range 3 {
-			if err = call(ctx); err == nil {
-				return nil
+		first := call(ctx)
+		for range 2 {
+			if err := call(ctx); err != first {
+				t.Errorf("asked again: %v, want the last result, %v", err, first)
 			}
 		}
-		return err
+		return first
 	})
 	bubble(t, statuses(&l, 503), func(t *testing.T, s *memhttp.Server) {
 		rt := &redoubt.Transport{Base: s.Transport, Layer: stubborn}

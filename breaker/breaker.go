@@ -286,7 +286,7 @@ func (b *Breaker) settle(ctx context.Context, t ticket, o Outcome, err error) {
 	case t.phase == nil:
 		return
 	case o == Success && t.flight == nil:
-		t.phase.successes.add(b.now) // counts for nothing if the phase is over
+		t.phase.successes.add(b.now()) // counts for nothing if the phase is over
 		return
 	}
 	why := blame{err: err}
@@ -305,7 +305,7 @@ func (b *Breaker) settle(ctx context.Context, t ticket, o Outcome, err error) {
 		}
 		return
 	}
-	if o == Success && t.flight != nil && b.slow(t.flight) {
+	if o == Success && b.slow(t.flight) {
 		o, why.err = Slow, errSlow
 	}
 	b.count(t, o, why)
@@ -326,7 +326,7 @@ func (b *Breaker) count(t ticket, o Outcome, why blame) {
 		return
 	}
 	if o == Success {
-		t.phase.successes.add(b.now)
+		t.phase.successes.add(b.now())
 		return
 	}
 	b.window.add(b.now(), o)
@@ -408,19 +408,12 @@ func (b *Breaker) closed(why blame) {
 }
 
 func (b *Breaker) closedPhase() *phase {
-	s := &successes{}
-	if b.config.Window > 0 {
-		s.step, s.first = b.window.step, make(steps, b.config.Buckets)
-	}
-	return &phase{state: Closed, successes: s}
+	return &phase{state: Closed, successes: &successes{step: b.window.step, first: make(steps, b.config.Buckets)}}
 }
 
 func (b *Breaker) begin(p *phase, why blame, cooldown time.Duration) {
 	before := b.phase.Load()
 	p.generation = before.generation + 1
-	if p.refusal != nil {
-		p.refusal.generation = p.generation
-	}
 	b.window.clear()
 	b.phase.Store(p)
 	t := Transition{

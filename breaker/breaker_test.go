@@ -605,6 +605,9 @@ func TestBad(t *testing.T) {
 			b.ForceOpen()
 			b.ForceClosed()
 			b.Reset()
+			if err := b.Refusal(); err != nil {
+				t.Errorf("Refusal() = %v, want nil: it runs nothing, and says so in Do", err)
+			}
 			if b.State() != Closed || b.Counts() != (Counts{}) || b.Name() != "" {
 				t.Errorf("State, Counts, Name = %v, %+v, %q, want zeros", b.State(), b.Counts(), b.Name())
 			}
@@ -809,6 +812,7 @@ func TestBreaker_CallerDeadline(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := New(Config{Name: "billing", Consecutive: 3, CallerDeadline: tt.counted})
+				time.Sleep(time.Hour) // what counts is how old the call is
 				for range 3 {
 					ctx, cancel := context.WithTimeout(t.Context(), tt.deadline)
 					if tt.cancel {
@@ -823,6 +827,68 @@ func TestBreaker_CallerDeadline(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBreaker_IgnoredJudgesNothing: it is failures that open a circuit, and not
+// the passing of the successes before them.
+func TestBreaker_IgnoredJudgesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTest(t, Config{Window: 10 * time.Second, FailureRatio: .5, MinCalls: 4})
+		for range 5 {
+			_ = b.Do(t.Context(), succeed)
+		}
+		time.Sleep(5 * time.Second)
+		for range 4 {
+			_ = b.Do(t.Context(), fail)
+		}
+		time.Sleep(5 * time.Second)
+		if got := b.Counts(); got.Successes != 0 || got.Failures != 4 {
+			t.Fatalf("%+v, want four failures", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		_ = b.Do(ctx, func(ctx context.Context) error { cancel(); return ctx.Err() })
+		wantState(t, b, Closed)
+		_ = b.Do(t.Context(), succeed)
+		wantState(t, b, Closed)
+		_ = b.Do(t.Context(), fail)
+		wantState(t, b, Open)
+	})
+}
+
+// TestGroup_ForcedOpen: the refusal tells whose circuit it is, and since when.
+func TestGroup_ForcedOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGroup(GroupConfig{Breaker: Config{Name: "billing"}, Key: func(context.Context) string { return "a.example" }})
+		g.For(t.Context()).ForceOpen()
+		var refusal *OpenError
+		if err := g.Do(t.Context(), succeed); !errors.As(err, &refusal) || refusal.Key != "a.example" || !refusal.Opened.Equal(time.Now()) {
+			t.Errorf("%#v, want that of a.example, opened now", err)
+		}
+	})
+}
+
+// TestBreaker_SlowBesideOldCalls: calls from before the circuit opened, and probes,
+// come and go without another that becomes slow being lost.
+func TestBreaker_SlowBesideOldCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTest(t, Config{SlowCall: time.Minute, Window: time.Hour, Consecutive: 1})
+		var calls sync.WaitGroup
+		takes := func(d time.Duration) {
+			calls.Go(func() { _ = b.Do(t.Context(), func(context.Context) error { time.Sleep(d); return nil }) })
+			synctest.Wait()
+		}
+		takes(5 * time.Second) // old, when it ends
+		_ = b.Do(t.Context(), fail)
+		time.Sleep(2 * time.Second)
+		_ = b.Do(t.Context(), succeed) // the probe
+		wantState(t, b, Closed)
+		takes(time.Hour)
+		time.Sleep(time.Minute)
+		if got := b.Counts(); got.Slow != 1 {
+			t.Errorf("%+v, want the call that still runs to be slow", got)
+		}
+		calls.Wait()
+	})
 }
 
 func TestBreaker_Refusal(t *testing.T) {

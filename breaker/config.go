@@ -168,13 +168,12 @@ func (c Config) check() error {
 	bad := func(field string, value any, rule string) error {
 		return law.Misuse("breaker: %s: %s is %v, must be %s", c.Name, field, value, rule)
 	}
-	usesWindow := c.FailureRatio != 0 || c.SlowRatio != 0
 	switch {
-	case c.Window < 0, usesWindow && c.Window == 0:
+	case c.Window <= 0:
 		return bad("Window", c.Window, "positive if a ratio is given")
 	case c.Buckets < 1 || c.Buckets > maxBuckets:
 		return bad("Buckets", c.Buckets, fmt.Sprintf("from 1 to %d", maxBuckets))
-	case usesWindow && c.Window < time.Duration(c.Buckets):
+	case c.Window < time.Duration(c.Buckets):
 		return bad("Window", c.Window, "at least one nanosecond for each bucket")
 	case c.MinCalls < 1:
 		return bad("MinCalls", c.MinCalls, "positive")

@@ -113,6 +113,7 @@ func TestConfig_Check(t *testing.T) {
 		{Config{Name: "billing", Window: 10, FailureRatio: nan}, "breaker: billing: FailureRatio is NaN, must be from 0 to 1"},
 		{Config{Name: "billing", CallerDeadline: -1}, "breaker: billing: CallerDeadline is -1ns, must be zero or positive"},
 		{Config{Name: "billing", SlowCall: -1, Consecutive: 1}, "breaker: billing: SlowCall is -1ns, must be zero or positive"},
+		{Config{Name: "billing", Window: 10, SlowCall: 1, SlowRatio: -.1}, "breaker: billing: SlowRatio is -0.1, must be from 0 to 1"},
 		{Config{Name: "billing", Window: 10, SlowCall: 1, SlowRatio: 1.1}, "breaker: billing: SlowRatio is 1.1, must be from 0 to 1"},
 		{Config{Name: "billing", Window: 10, SlowCall: 1, SlowRatio: nan}, "breaker: billing: SlowRatio is NaN, must be from 0 to 1"},
 		{Config{Name: "billing", Window: 10, SlowRatio: 0.5}, "breaker: billing: SlowCall is 0s, must be positive if SlowRatio is given"},

@@ -30,8 +30,7 @@ type OpenError struct {
 	Counts Counts    // what tripped it
 	Cause  error     // the failure that tripped it; may be nil
 
-	generation uint64
-	tripped    telemetry.Link
+	tripped telemetry.Link
 }
 
 // Error names the breaker and tells what tripped it.

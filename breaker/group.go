@@ -75,9 +75,6 @@ func (g *Group) Do(ctx context.Context, call func(context.Context) error) error 
 	if err := law.Args(ctx, call); err != nil {
 		return err
 	}
-	if err := g.Check(); err != nil {
-		return err
-	}
 	return g.For(ctx).Do(ctx, call)
 }
 

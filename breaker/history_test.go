@@ -89,6 +89,9 @@ func TestHistory_OfGroup(t *testing.T) {
 	if len(h) != 1 || h[0].Name != "tenants" || h[0].Key != "a" || h[0].Err != errDown || h[0].Reason != ReasonConsecutive {
 		t.Errorf("History() = %+v", h)
 	}
+	if got := g.Breakers()["a"].Config(); got.Cooldown != DefaultCooldown || got.Consecutive != 1 {
+		t.Errorf("Config() of a breaker = %+v", got)
+	}
 	if got := g.Config().Breaker; got.Cooldown != DefaultCooldown || got.Consecutive != 1 {
 		t.Errorf("Config().Breaker = %+v", got)
 	}

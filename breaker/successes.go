@@ -16,7 +16,7 @@ import (
 type successes struct {
 	failed atomic.Int64 // failures since the last success
 
-	step  time.Duration // of the window; 0 if there is none
+	step  time.Duration // of the window
 	first steps
 	more  atomic.Pointer[[]steps] // in place of first, once two calls have collided there
 }
@@ -28,15 +28,12 @@ type steps []atomic.Uint64
 // maxShards bounds what a breaker keeps for processors to count apart.
 const maxShards = 32
 
-// add counts a success. Only if there is a window it asks for the time.
-func (s *successes) add(now func() time.Duration) {
+// add counts a success at the time now.
+func (s *successes) add(now time.Duration) {
 	if s.failed.Load() != 0 { // so that a healthy dependency writes nothing
 		s.failed.Store(0)
 	}
-	if s.step == 0 {
-		return
-	}
-	step := int64(now() / s.step)
+	step := int64(now / s.step)
 	if s.more.Load() == nil {
 		if s.first.add(step) {
 			return
@@ -61,9 +58,6 @@ func (s *successes) split() {
 
 // sum returns how many successes are within the window at the time now.
 func (s *successes) sum(now time.Duration) int64 {
-	if s.step == 0 {
-		return 0
-	}
 	step := int64(now / s.step)
 	n := s.first.sum(step)
 	if more := s.more.Load(); more != nil {

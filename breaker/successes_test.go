@@ -32,7 +32,7 @@ func TestSuccesses_Window(t *testing.T) {
 					now += time.Duration(random.Int64N(int64(25 * time.Second)))
 				}
 				if random.IntN(4) > 0 {
-					s.add(func() time.Duration { return now })
+					s.add(now)
 					w.add(now, Success)
 				}
 				if got, want := s.sum(now), w.counts(now).Successes; got != want {
@@ -53,7 +53,7 @@ func TestSuccesses_Concurrent(t *testing.T) {
 	for range goroutines {
 		wg.Go(func() {
 			for range each {
-				s.add(now)
+				s.add(now())
 			}
 		})
 	}
@@ -64,12 +64,9 @@ func TestSuccesses_Concurrent(t *testing.T) {
 }
 
 func TestSuccesses_EndFailuresInARow(t *testing.T) {
-	s := &successes{}
+	s := newSuccesses(false)
 	s.failed.Add(3)
-	s.add(func() time.Duration {
-		t.Error("asked for the time, though there is no window")
-		return 0
-	})
+	s.add(0)
 	if got := s.failed.Load(); got != 0 {
 		t.Errorf("%d failures in a row after a success, want 0", got)
 	}
@@ -80,9 +77,9 @@ func TestSuccesses_EndFailuresInARow(t *testing.T) {
 // its success, which is too late to count, wiped out those counted meanwhile.
 func TestSuccesses_OvertakenByAWindow(t *testing.T) {
 	s := newSuccesses(false)
-	s.add(func() time.Duration { return 12 * time.Second })
-	s.add(func() time.Duration { return 12 * time.Second })
-	s.add(func() time.Duration { return 2 * time.Second })
+	s.add(12 * time.Second)
+	s.add(12 * time.Second)
+	s.add(2 * time.Second)
 	if got := s.sum(12 * time.Second); got != 2 {
 		t.Errorf("%d successes, want 2", got)
 	}

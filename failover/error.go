@@ -303,8 +303,6 @@ var (
 	errNilRoute    = law.Misuse("failover: Transport is nil")
 	errNoResponse  = errors.New("failover: guard reports success without a response")
 	errNilResponse = errors.New("failover: Base returned neither response nor error")
-	errRewind      = errors.New("failover: request body can't be read again; set GetBody")
-	errUnsafe      = errors.New("failover: request may not be sent again")
 	errCancelled   = fmt.Errorf("failover: Request.Cancel was closed: %w", context.Canceled)
 	errDone        = errors.New("failover: response has ended")
 	errDiscarded   = errors.New("failover: response is not needed")

@@ -111,8 +111,8 @@ func (x *exchange) result(err error) (*http.Response, error) {
 
 // attempt sends the request to the endpoint of ctx.
 func (x *exchange) attempt(ctx context.Context) error {
-	if x.unsafe {
-		return x.refuse()
+	if x.unsafe { // a guard asks for what must not be: it gets the last result once more
+		return x.lastErr
 	}
 	x.drop()
 	s, err := x.send(ctx)
@@ -126,15 +126,6 @@ func (x *exchange) attempt(ctx context.Context) error {
 		x.lastErr = s.status
 	}
 	return x.lastErr
-}
-
-// refuse answers a guard that asks for what must not be: it gets the last result
-// once more.
-func (x *exchange) refuse() error {
-	if x.lastErr != nil || x.last != nil {
-		return x.lastErr
-	}
-	return errUnsafe
 }
 
 // repeatable reports whether the request may be sent again although a server may
@@ -156,10 +147,7 @@ func (x *exchange) body() (io.ReadCloser, error) {
 	if !roundtrip.HasBody(x.req) {
 		return x.req.Body, nil
 	}
-	if x.req.GetBody == nil {
-		return nil, errRewind
-	}
-	return x.req.GetBody()
+	return x.req.GetBody() // there is one, or else the request is unsafe
 }
 
 // drop gives up the response that is held, since another attempt follows, or

@@ -17,6 +17,7 @@ import (
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/failover"
+	"github.com/redoubt-go/redoubt/internal/explain"
 	"github.com/redoubt-go/redoubt/internal/memhttp"
 	"github.com/redoubt-go/redoubt/retry"
 	"github.com/redoubt-go/redoubt/timeout"
@@ -610,5 +611,107 @@ func TestTransport_Check(t *testing.T) {
 				t.Errorf("RoundTrip = %v, want %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestTransport_Base: a Base that breaks its promises, and one whose responses a
+// hook judges.
+func TestTransport_Base(t *testing.T) {
+	body := &closing{Reader: strings.NewReader("")}
+	boom := errors.New("boom")
+	for _, tt := range []struct {
+		name string
+		a    func() (*http.Response, error) // what the first endpoint gives
+		want string
+	}{
+		{"neither response nor error", func() (*http.Response, error) { return nil, nil }, "200 of b.test"},
+		{"response and error", func() (*http.Response, error) { return &http.Response{StatusCode: 200, Body: body}, boom }, "200 of b.test"},
+		{"no body", func() (*http.Response, error) { return &http.Response{StatusCode: 201}, nil }, "201 "},
+		{"a failure by the hook", func() (*http.Response, error) { return &http.Response{StatusCode: 299, Body: http.NoBody}, nil }, "200 of b.test"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rt := &failover.Transport{
+				Failover: ab(failover.Config{}),
+				From:     "http://service.test",
+				Failure:  func(resp *http.Response) bool { return resp.StatusCode == 299 },
+				Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+					if r.URL.Host == "a.test" {
+						return tt.a()
+					}
+					return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("of " + r.URL.Host))}, nil
+				}),
+			}
+			if got := trip(rt, request(t, "GET", "http://service.test/", "")); got != tt.want {
+				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
+	}
+	if !body.closed {
+		t.Error("the body of a response beside an error is not closed")
+	}
+}
+
+// TestTransport_GuardOfItsOwnMind: a guard that never calls is told apart from a
+// response, and one that calls again after what must not be repeated gets the
+// last result.
+func TestTransport_GuardOfItsOwnMind(t *testing.T) {
+	trips := 0
+	base := roundTripper(func(*http.Request) (*http.Response, error) {
+		trips++
+		return &http.Response{StatusCode: 503, Body: http.NoBody}, nil
+	})
+	through := func(guard func(context.Context, func(context.Context) error) error) string {
+		trips = 0
+		return trip(&failover.Transport{
+			Failover: ab(failover.Config{Guard: func(string) failover.Layer { return redoubt.LayerFunc(guard) }}),
+			From:     "http://service.test",
+			Base:     base,
+		}, request(t, "POST", "http://service.test/", "order"))
+	}
+	got := through(func(context.Context, func(context.Context) error) error { return nil })
+	if want := "failover: guard reports success without a response"; got != want || trips != 0 {
+		t.Errorf("%s after %d trips, want %s", got, trips, want)
+	}
+	got = through(func(ctx context.Context, call func(context.Context) error) error {
+		first := call(ctx)
+		if again := call(ctx); again != first {
+			t.Errorf("asked again: %v, want %v", again, first)
+		}
+		return first
+	})
+	if got != "503 " || trips != 1 {
+		t.Errorf("%s after %d trips, want 503 after 1", got, trips)
+	}
+}
+
+// TestTransport_GetBodyFails: without its body a request is not sent.
+func TestTransport_GetBodyFails(t *testing.T) {
+	gone := errors.New("file is gone")
+	trips := 0
+	rt := &failover.Transport{
+		Failover: ab(failover.Config{}),
+		From:     "http://service.test",
+		Base: roundTripper(func(*http.Request) (*http.Response, error) {
+			trips++
+			return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+		}),
+	}
+	req := request(t, "PUT", "http://service.test/", "order")
+	req.GetBody = func() (io.ReadCloser, error) { return nil, gone }
+	resp, err := rt.RoundTrip(req)
+	if resp != nil || !errors.Is(err, gone) || trips != 1 {
+		t.Errorf("response %v, error %v after %d trips; want %v after 1", resp, err, trips, gone)
+	}
+}
+
+func TestTransport_Nil(t *testing.T) {
+	var f *failover.Failover
+	var rt *failover.Transport
+	want := explain.Facts{Kind: explain.Failover}
+	if got := f.Explain(); got != want {
+		t.Errorf("Explain() of a nil Failover = %+v, want %+v", got, want)
+	}
+	if got := rt.Explain(); got != want || rt.Guards() != nil || rt.Unwrap() != http.DefaultTransport || rt.Check() == nil {
+		t.Errorf("Explain() of a nil Transport = %+v, want %+v", got, want)
 	}
 }

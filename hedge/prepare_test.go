@@ -30,6 +30,7 @@ func signer(nonce *int) func(*http.Request) error {
 			}
 		}
 		r.Header.Add("Signature", fmt.Sprint(*nonce, " of ", string(body)))
+		r.Header.Add("Trail", fmt.Sprint(*nonce))
 		r.Header.Del("Unsigned")
 		query := r.URL.Query()
 		query.Add("nonce", fmt.Sprint(*nonce))
@@ -62,7 +63,7 @@ func TestTransport_087_HedgeIsPrepared(t *testing.T) {
 				if tt.body != "" {
 					body = strings.NewReader(tt.body)
 				}
-				req := newRequest(hedge.WithIdempotent(t.Context()), t, tt.method, body, "Unsigned", "yes")
+				req := newRequest(hedge.WithIdempotent(t.Context()), t, tt.method, body, "Unsigned", "yes", "Trail", "caller")
 				if status, got := send(t, rt, req); status != 200 || got != "hedge" {
 					t.Errorf("got %d %q, want 200 \"hedge\"", status, got)
 				}
@@ -81,6 +82,9 @@ func TestTransport_087_HedgeIsPrepared(t *testing.T) {
 				n := fmt.Sprint(i + 1)
 				if got, want := r.Header["Signature"], []string{n + of}; !slices.Equal(got, want) {
 					t.Errorf("request %s is signed %q, want %q", n, got, want)
+				}
+				if got, want := r.Header["Trail"], []string{"caller", n}; !slices.Equal(got, want) {
+					t.Errorf("request %s has the trail %q, want %q", n, got, want)
 				}
 				if r.URL.RawQuery != "nonce="+n || r.Host != "example.com."+n || r.Header.Get("Unsigned") != "" || s.bodies[i] != tt.body {
 					t.Errorf("request %s has query %q, host %q, header %q, body %q", n, r.URL.RawQuery, r.Host, r.Header, s.bodies[i])

@@ -333,7 +333,7 @@ func (g *BudgetGroup) Check() error {
 	if g == nil {
 		return nil
 	}
-	if g.err == nil && g.budgets == nil {
+	if g.budgets == nil {
 		return errZeroGroup
 	}
 	return g.err

@@ -317,7 +317,6 @@ func (p *pause) sleep(ctx context.Context, wait time.Duration) bool {
 	case <-p.timer.C:
 		return ctx.Err() == nil
 	case <-ctx.Done():
-		p.timer.Stop()
 		return false
 	}
 }

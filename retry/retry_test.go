@@ -151,6 +151,16 @@ func TestPolicy_Stops(t *testing.T) {
 			message: "retry: gave up after 2 attempts: rejected: true",
 		},
 		{
+			name: "refused under a deadline, and not to be awaited", policy: Policy{Backoff: own}, deadline: time.Hour, errs: []error{errBoom, rejectedError(true)},
+			stop: StopPermanent, attempts: 2, took: 1200 * ms,
+			message: "retry: gave up after 2 attempts: rejected: true",
+		},
+		{
+			name: "refused without a deadline", policy: Policy{Backoff: own, AwaitRefusals: true}, errs: []error{errBoom, rejectedError(true)},
+			stop: StopPermanent, attempts: 2, took: 1200 * ms,
+			message: "retry: gave up after 2 attempts: rejected: true",
+		},
+		{
 			name: "refused under a deadline", policy: Policy{Backoff: own, AwaitRefusals: true}, deadline: time.Hour, errs: []error{rejectedError(true)},
 			stop: StopAttempts, attempts: 3, took: 2300 * ms,
 			message: "retry: gave up after 3 attempts: rejected: true",
@@ -421,15 +431,19 @@ func TestAttempt(t *testing.T) {
 		t.Errorf("outside of any attempt: %d, want 0", got)
 	}
 	type key struct{}
-	var got []int
+	var during, after []int
+	var contexts []context.Context
 	_ = Policy{MaxAttempts: 4, Backoff: Constant(0)}.Do(t.Context(), func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(context.WithValue(ctx, key{}, 0))
 		defer cancel()
-		got = append(got, Attempt(ctx))
+		during, contexts = append(during, Attempt(ctx)), append(contexts, ctx)
 		return errBoom
 	})
-	if want := []int{1, 2, 3, 4}; !slices.Equal(got, want) {
-		t.Errorf("ordinals %v, want %v", got, want)
+	for _, ctx := range contexts { // which whoever outlives its attempt still has
+		after = append(after, Attempt(ctx))
+	}
+	if want := []int{1, 2, 3, 4}; !slices.Equal(during, want) || !slices.Equal(after, want) {
+		t.Errorf("ordinals %v, and %v after the call; want %v", during, after, want)
 	}
 }
 
@@ -584,8 +598,8 @@ func TestPolicy_Check(t *testing.T) {
 		want   string
 	}{
 		{Policy{MaxAttempts: -1}, "retry: MaxAttempts is -1, must not be negative"},
-		{Policy{MaxRetryAfter: -time.Second}, "retry: MaxRetryAfter is -1s, must not be negative"},
-		{Policy{RestartWait: -time.Second}, "retry: RestartWait is -1s, must not be negative"},
+		{Policy{MaxRetryAfter: -1}, "retry: MaxRetryAfter is -1ns, must not be negative"},
+		{Policy{RestartWait: -1}, "retry: RestartWait is -1ns, must not be negative"},
 		{
 			Policy{Budget: NewBudget(BudgetConfig{}), Budgets: NewBudgetGroup(BudgetGroupConfig{Key: key})},
 			"retry: Budget and Budgets are both set, want at most one",
@@ -1150,6 +1164,19 @@ func TestPolicy_CancelledWaitCostsNothing(t *testing.T) {
 		}
 		if got := budget.Balance(); got != 10 {
 			t.Errorf("balance after ten cancelled waits is %v, want 10", got)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		budget := NewBudget(BudgetConfig{Burst: 1})
+		budget.Withdraw()
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		err := Policy{Backoff: Constant(time.Minute), Budget: budget}.Do(ctx, func(context.Context) error { return errBoom })
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("err = %v, want Canceled", err)
+		}
+		if got := budget.Balance(); got != 0 {
+			t.Errorf("balance after a wait that the floor granted is %v, want 0", got)
 		}
 	})
 }

@@ -45,7 +45,7 @@ type armed struct {
 var returned = func() *armed {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	return &armed{Context: ctx, cancel: cancel}
+	return &armed{Context: ctx}
 }()
 
 func (c *limited) Deadline() (time.Time, bool) { return c.start.Time().Add(c.limit), true }

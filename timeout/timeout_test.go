@@ -157,11 +157,27 @@ func TestLimit_CallReturnsCause(t *testing.T) {
 			{"GET /x", "GET /x: timeout: exceeded 1s"},
 		}
 		for _, tt := range tests {
-			err := Limit(time.Second).Do(t.Context(), call(tt.wrap))
+			var returned error
+			err := Limit(time.Second).Do(t.Context(), func(ctx context.Context) error {
+				returned = call(tt.wrap)(ctx)
+				return returned
+			})
+			if tt.wrap == "" && err != returned {
+				t.Errorf("err = %#v, want the cause itself, %#v", err, returned)
+			}
 			if _, ok := err.(*Error); !ok || err.Error() != tt.want {
 				t.Errorf("err = %v, want %s", err, tt.want)
 			}
 		}
+	})
+}
+
+func TestLimit_ContextInWords(t *testing.T) {
+	_ = Limit(time.Second).Do(t.Context(), func(ctx context.Context) error {
+		if got, want := fmt.Sprint(ctx), "timeout.Limit(1s)"; got != want {
+			t.Errorf("the context is %q, want %q", got, want)
+		}
+		return nil
 	})
 }
 

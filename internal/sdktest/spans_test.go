@@ -680,6 +680,23 @@ func TestSpans(t *testing.T) {
 	}
 }
 
+// TestTransitionNamesTheTrace: what tripped a circuit can be looked up.
+func TestTransitionNamesTheTrace(t *testing.T) {
+	s := newSDK()
+	var told []breaker.Transition
+	b := breaker.New(breaker.Config{Name: "billing", Consecutive: 1, OnTransition: func(t breaker.Transition) { told = append(told, t) }})
+	ctx, span := s.tracer.Tracer("test").Start(t.Context(), "caller")
+	_ = b.Do(ctx, func(context.Context) error { return errors.New("boom") })
+	span.End()
+	want := span.SpanContext().TraceID().String()
+	if len(told) != 1 || told[0].TraceID != want {
+		t.Errorf("transitions %+v, want one with trace %s", told, want)
+	}
+	if past := b.History(); len(past) != 1 || past[0].TraceID != want {
+		t.Errorf("History() = %+v, want one with trace %s", past, want)
+	}
+}
+
 // TestLateRefusal holds that a refusal which is told of after the wait that it
 // asks for asks for none.
 func TestLateRefusal(t *testing.T) {
