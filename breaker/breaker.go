@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"math"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,30 +63,6 @@ type Breaker struct {
 	announces bool         // somebody is working the queue off
 
 	probing atomic.Int32 // probes under way; changes with mu held
-}
-
-// A phase is the time between two state changes. It does not change.
-type phase struct {
-	state      State
-	forced     bool
-	generation uint64
-	until      time.Time  // Open and not forced: when it becomes half-open
-	refusal    *OpenError // unless Closed
-	successes  *successes // if Closed and not forced
-}
-
-// over reports whether the cooldown is over.
-func (p *phase) over() bool {
-	return p.state == Open && !p.forced && time.Until(p.until) <= 0 // at half the price of time.Now
-}
-
-// blame is what brings about a state change.
-type blame struct {
-	reason     Reason
-	counts     Counts
-	err        error
-	retryAfter time.Duration // what err asks for
-	span       telemetry.Link
 }
 
 // New returns a closed breaker. If config makes no sense, the breaker's Check
@@ -367,165 +342,6 @@ func (b *Breaker) tell(done func(error), o Outcome, why blame) {
 	default:
 		done(errFailed)
 	}
-}
-
-// opened, halfOpened and closed begin a new phase. They run with mu held.
-
-func (b *Breaker) opened() {
-	before := b.phase.Load()
-	if before.state == HalfOpen {
-		b.openings++
-	}
-	now := time.Now()
-	cooldown := b.config.cooldown(b.openings, b.circuit.blame.retryAfter, rand.Float64())
-	b.begin(&phase{
-		state: Open,
-		until: now.Add(cooldown),
-		refusal: &OpenError{
-			Name:    b.config.Name,
-			Key:     b.key,
-			State:   Open,
-			Reason:  b.circuit.blame.reason,
-			Opened:  now,
-			Until:   now.Add(cooldown),
-			Counts:  b.circuit.blame.counts,
-			Cause:   b.circuit.blame.err,
-			tripped: b.circuit.blame.span,
-		},
-	}, b.circuit.blame, cooldown)
-}
-
-func (b *Breaker) halfOpened() {
-	refusal := *b.phase.Load().refusal
-	refusal.State = HalfOpen
-	refusal.Until = time.Time{}
-	b.begin(&phase{state: HalfOpen, refusal: &refusal}, blame{reason: ReasonCooldown}, 0)
-}
-
-func (b *Breaker) closed(why blame) {
-	b.openings = 0
-	b.begin(b.closedPhase(), why, 0)
-}
-
-func (b *Breaker) closedPhase() *phase {
-	return &phase{state: Closed, successes: &successes{step: b.window.step, first: make(steps, b.config.Buckets)}}
-}
-
-func (b *Breaker) begin(p *phase, why blame, cooldown time.Duration) {
-	before := b.phase.Load()
-	p.generation = before.generation + 1
-	b.window.clear()
-	b.phase.Store(p)
-	t := Transition{
-		Name:       b.config.Name,
-		Key:        b.key,
-		From:       before.state,
-		To:         p.state,
-		Reason:     why.reason,
-		Generation: p.generation,
-		Counts:     why.counts,
-		Err:        why.err,
-		Cooldown:   cooldown,
-		At:         time.Now(),
-		TraceID:    why.span.TraceID(),
-		span:       why.span,
-	}
-	b.changes = append(b.changes, t)
-	b.remember(t)
-}
-
-// State returns where the circuit stands. It makes an open circuit whose
-// cooldown is over half-open, and counts the calls that have become slow.
-func (b *Breaker) State() State {
-	if b.Check() != nil {
-		return Closed
-	}
-	b.mu.Lock()
-	defer b.unlock(context.Background())
-	b.sweep()
-	b.poll()
-	return b.phase.Load().state
-}
-
-// Refusal returns the [*OpenError] with which Do would refuse a call now because
-// the circuit is open, and otherwise nil. It is for callers to whom preparing a
-// call costs something. It records and counts nothing, and the call may still be
-// refused: while the circuit is half-open, only Do finds out whether there is room
-// for a probe.
-func (b *Breaker) Refusal() error {
-	if b == nil {
-		return nil
-	}
-	p := b.phase.Load()
-	if p == nil || p.state != Open || p.over() || b.config.Shadow {
-		return nil
-	}
-	return p.refusal
-}
-
-// Closed reports whether the circuit is closed. Like that of a [Group] it takes a
-// context, so that both are a hedge.Breaker; a Breaker does not look at it.
-func (b *Breaker) Closed(context.Context) bool { return b.State() == Closed }
-
-// Counts returns what the window holds now. It counts the calls that have
-// become slow.
-func (b *Breaker) Counts() Counts {
-	if b.Check() != nil {
-		return Counts{}
-	}
-	b.mu.Lock()
-	defer b.unlock(context.Background())
-	b.sweep()
-	return b.counts(b.now())
-}
-
-func (b *Breaker) counts(now time.Duration) Counts {
-	counts := b.window.counts(now)
-	if s := b.phase.Load().successes; s != nil {
-		counts.Successes, counts.Consecutive = s.sum(now), s.failed.Load()
-	}
-	return counts
-}
-
-// ForceOpen makes the breaker refuse all calls until ForceClosed or Reset.
-func (b *Breaker) ForceOpen() { b.force(Open) }
-
-// ForceClosed makes the breaker let all calls pass, and count nothing, until
-// ForceOpen or Reset.
-func (b *Breaker) ForceClosed() { b.force(Closed) }
-
-func (b *Breaker) force(s State) {
-	if b.Check() != nil {
-		return
-	}
-	b.mu.Lock()
-	defer b.unlock(context.Background())
-	if p := b.phase.Load(); p.forced && p.state == s {
-		return
-	}
-	p := &phase{state: s, forced: true}
-	if s == Open {
-		p.refusal = &OpenError{
-			Name:   b.config.Name,
-			Key:    b.key,
-			State:  Open,
-			Reason: ReasonForced,
-			Opened: time.Now(),
-		}
-	}
-	b.begin(p, blame{reason: ReasonForced}, 0)
-}
-
-// Reset closes the circuit and forgets what it counted and what was forced.
-// Calls under way count as nothing.
-func (b *Breaker) Reset() {
-	if b.Check() != nil {
-		return
-	}
-	b.mu.Lock()
-	defer b.unlock(context.Background())
-	b.circuit = nil
-	b.closed(blame{reason: ReasonReset})
 }
 
 // Name returns Config.Name.
