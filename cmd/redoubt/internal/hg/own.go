@@ -186,14 +186,24 @@ func (r *runner) fetchInto(ctx context.Context, repo string, revision source.Rev
 // recoverAfter recovers even if the run is over, for which there is a little
 // time left.
 func (r *runner) recoverAfter(ctx context.Context, repo string) error {
-	ctx, cancel := afterwards(ctx)
+	ctx, cancel := outlasting(ctx)
 	defer cancel()
 	return r.recover(ctx, repo)
 }
 
-// afterwards returns a context for putting things in order after ctx has ended.
+// aLittle is what remains for putting things in order after the end.
+const aLittle = 3 * time.Second
+
+// afterwards returns a context for what must not take long, even if ctx has ended.
 func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	return context.WithTimeout(context.WithoutCancel(ctx), aLittle)
+}
+
+// outlasting returns a context that ends a little later than ctx.
+func outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(aLittle, cancel) })
+	return longer, func() { stop(); cancel() }
 }
 
 // build makes the working copy beside the destination and puts it in place. here

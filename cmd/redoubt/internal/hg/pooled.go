@@ -203,13 +203,13 @@ func (p *pool) prepare(ctx context.Context) error {
 }
 
 func (p *pool) recoverAfter(ctx context.Context) error {
-	ctx, cancel := afterwards(ctx)
+	soon, cancel := afterwards(ctx)
 	defer cancel()
-	if err := p.alone(ctx); err != nil {
+	if err := p.alone(soon); err != nil { // whoever comes next recovers the store
 		return err
 	}
 	defer p.use.Release()
-	return p.recover(ctx, p.dir)
+	return p.runner.recoverAfter(ctx, p.dir)
 }
 
 // create makes an empty store, in one step.
