@@ -335,7 +335,7 @@ func TestNewBase_LikeDefault(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	want := []string{"ExpectContinueTimeout", "HTTP2", "MaxIdleConns", "MaxIdleConnsPerHost", "TLSHandshakeTimeout"}
+	want := []string{"ExpectContinueTimeout", "HTTP2", "IdleConnTimeout", "MaxIdleConns", "MaxIdleConnsPerHost", "TLSHandshakeTimeout"}
 	if !slices.Equal(got, want) {
 		t.Errorf("it differs in %v, want %v", got, want)
 	}
