@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redoubt-go/redoubt/internal/says"
 )
 
 // An opinion is an error with an opinion of itself.
@@ -145,6 +147,39 @@ func TestError_Says(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// An unreached says whether an endpoint was there.
+type unreached bool
+
+func (unreached) Error() string     { return "refused" }
+func (u unreached) Unreached() bool { return bool(u) }
+
+// TestError_Unreached: that the last endpoint was not there hid that another had
+// done its work, and a retry of it all cost no budget.
+func TestError_Unreached(t *testing.T) {
+	nobody := Fate{Err: unreached(true)}
+	somebody := Fate{Err: unreached(false)}
+	down := Fate{Err: errors.New("down")}
+	skipped := Fate{Err: opinion{rejected: true}, Refused: true}
+	for _, tt := range []struct {
+		name  string
+		fates []Fate
+		want  bool
+	}{
+		{"one", []Fate{nobody}, true},
+		{"both", []Fate{nobody, nobody}, true},
+		{"one, the other skipped", []Fate{skipped, nobody, skipped}, true},
+		{"one, the other failed before", []Fate{down, nobody}, false},
+		{"one, the other failed after", []Fate{nobody, down}, false},
+		{"one, the other reached", []Fate{somebody, nobody}, false},
+		{"all skipped", []Fate{skipped, skipped}, false},
+		{"none", nil, false},
+	} {
+		if got := says.Unreached(&Error{Name: "x", Fates: tt.fates}); got != tt.want {
+			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)
+		}
 	}
 }
 

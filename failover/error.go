@@ -190,6 +190,22 @@ func (e *Error) Rejected() bool {
 	return len(e.Fates) > 0
 }
 
+// Unreached reports whether no endpoint that was asked was there to take the call,
+// and at least one was asked.
+func (e *Error) Unreached() bool {
+	asked := false
+	for _, fate := range e.Fates {
+		if fate.Refused {
+			continue
+		}
+		if !says.Unreached(fate.Err) {
+			return false
+		}
+		asked = true
+	}
+	return asked
+}
+
 // DependencyFailure reports whether an endpoint that was asked is to blame.
 func (e *Error) DependencyFailure() bool {
 	for _, fate := range e.Fates {
