@@ -51,8 +51,14 @@ func ownFault(err error) (fault, bool) {
 	if !ok {
 		return fault{}, false
 	}
-	refused := says.Rejected(err)
-	return fault{class: telemetry.ErrorType(err), passing: yes, untouched: refused, local: refused}, true
+	rejected := says.Rejected(err)
+	return fault{
+		class:     telemetry.ErrorType(err),
+		passing:   yes,
+		untouched: rejected,
+		local:     rejected,
+		refused:   says.Unreached(err),
+	}, true
 }
 
 // tlsFault knows what no further attempt will change.
@@ -150,10 +156,15 @@ func http2Code(err error) (uint32, bool) {
 	if stream, ok := errors.AsType[http2StreamError](err); ok {
 		return stream.Code, true
 	}
-	_, text, ok := strings.Cut(err.Error(), "stream error: stream ID ")
-	_, text, _ = strings.Cut(text, "; ")
-	name, _, _ := strings.Cut(text, "; ")
-	return http2Names[name], ok
+	for ; err != nil; err = errors.Unwrap(err) {
+		// Elsewhere in a text these may be words of the server's.
+		if text, ok := strings.CutPrefix(err.Error(), "stream error: stream ID "); ok {
+			_, text, _ = strings.Cut(text, "; ")
+			name, _, _ := strings.Cut(text, "; ")
+			return http2Names[name], true
+		}
+	}
+	return 0, false
 }
 
 func http2Fault(err error) (fault, bool) {
@@ -187,6 +198,9 @@ var knownTexts = []struct {
 	text  string
 	fault fault
 }{
+	// What quotes the server comes first: what it quotes is no promise.
+	{"ErrCode=ENHANCE_YOUR_CALM", fault{class: "http2_enhance_your_calm", passing: true, throttled: true}},
+	{"server sent GOAWAY and closed the connection", fault{class: "http2_goaway", passing: true}},
 	{closedIdle, fault{class: "connection_closed", passing: true}},
 	{"transport connection broken", fault{class: "connection_broken", passing: true}},
 	{"http2: client connection lost", fault{class: "connection_lost", passing: true}},
@@ -200,8 +214,6 @@ var knownTexts = []struct {
 	{"GOAWAY from server ErrCode:HTTP_1_1_REQUIRED", fault{class: "http2_http_1_1_required", untouched: true}},
 	{"GOAWAY from server ErrCode:ENHANCE_YOUR_CALM", fault{class: "http2_enhance_your_calm", passing: true, untouched: true, throttled: true}},
 	{"GOAWAY from server ErrCode:", fault{class: "http2_goaway", passing: true, untouched: true}},
-	{"ErrCode=ENHANCE_YOUR_CALM", fault{class: "http2_enhance_your_calm", passing: true, throttled: true}},
-	{"server sent GOAWAY and closed the connection", fault{class: "http2_goaway", passing: true}},
 	{"H3_REQUEST_REJECTED", fault{class: "http3_request_rejected", passing: true, untouched: true}},
 	{"H3_EXCESSIVE_LOAD", fault{class: "http3_excessive_load", passing: true, throttled: true}},
 	{"H3_REQUEST_CANCELLED", fault{class: "http3_stream_error", passing: true}},

@@ -344,6 +344,11 @@ func TestTransport_116_119_StreamErrorsOfOtherBases(t *testing.T) {
 		{`http3: invalid http header field name "a b"`, "invalid_request", 1, 1, false},
 		{"http3: invalid response: malformed", "_OTHER", 1, 1, false},
 		{"http2: unsupported scheme", "invalid_request", 1, 1, false},
+
+		// A server that talks like this may have acted on the request.
+		{`net/http: HTTP/1.x transport connection broken: malformed HTTP response "stream error: stream ID 1; REFUSED_STREAM"`, "connection_broken", 3, 1, false},
+		{`net/http: HTTP/1.x transport connection broken: malformed HTTP response "H3_REQUEST_REJECTED"`, "connection_broken", 3, 1, false},
+		{`http2: server sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=NO_ERROR, debug="graceful shutdown GOAWAY"`, "http2_goaway", 3, 1, false},
 	} {
 		t.Run(tt.text, func(t *testing.T) {
 			sends := 0

@@ -130,11 +130,13 @@ func TestTransport_005_NothingWasSent(t *testing.T) {
 func TestTransport_005_UnreachedIsFree(t *testing.T) {
 	for _, tt := range []struct {
 		err     error
+		nested  bool // a Transport is the Base of another
 		dials   int
 		elapsed time.Duration
 	}{
-		{os.NewSyscallError("connect", syscall.ECONNREFUSED), 3, 2 * (time.Second + 200*time.Millisecond)},
-		{os.NewSyscallError("connect", syscall.ETIMEDOUT), 1, 0},
+		{os.NewSyscallError("connect", syscall.ECONNREFUSED), false, 3, 2 * (time.Second + 200*time.Millisecond)},
+		{os.NewSyscallError("connect", syscall.ECONNREFUSED), true, 3, 2 * (time.Second + 200*time.Millisecond)},
+		{os.NewSyscallError("connect", syscall.ETIMEDOUT), false, 1, 0},
 	} {
 		var l log
 		bubble(t, statuses(&l, 200), func(t *testing.T, s *memhttp.Server) {
@@ -148,6 +150,9 @@ func TestTransport_005_UnreachedIsFree(t *testing.T) {
 			rt := &redoubt.Transport{Base: s.Transport, Layer: retry.Policy{
 				Budget: budget, Backoff: retry.Constant(time.Second), RestartWait: 200 * time.Millisecond,
 			}}
+			if tt.nested {
+				rt.Base = &redoubt.Transport{Base: s.Transport}
+			}
 			_, err := rt.RoundTrip(newRequest(t.Context(), t, "POST", strings.NewReader("order")))
 			failed, ok := errors.AsType[*redoubt.SendError](err)
 			if !ok || failed.Sent || failed.Unreached() != (tt.dials > 1) {
