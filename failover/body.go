@@ -2,13 +2,15 @@ package failover
 
 import (
 	"io"
+	"net/http"
 	"sync"
 	"sync/atomic"
 
 	"github.com/redoubt-go/redoubt/internal/roundtrip"
 )
 
-// A requestBody tells whether reading it failed.
+// A requestBody tells whether reading it failed. It gives nothing to a send that
+// another has followed.
 type requestBody struct {
 	io.ReadCloser
 
@@ -17,6 +19,9 @@ type requestBody struct {
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	if b.watch.superseded.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF && !b.closed.Load() {
 		b.watch.bodyErr.CompareAndSwap(nil, &err)

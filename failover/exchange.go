@@ -21,12 +21,13 @@ type exchange struct {
 	away bool            // the request is not for the endpoints
 	call *telemetry.Call
 
-	bodyUsed bool     // the caller's own body was handed to Base
-	last     *sending // the one whose response is held, if any
-	lastErr  error
-	unsafe   bool // the request may not be sent any more
-	bad      bool // the request itself is
-	unsent   bool // the last time no connection was had
+	bodyUsed  bool     // the caller's own body was handed to Base
+	uploading *watch   // of the send that had it, or its like, last
+	last      *sending // the one whose response is held, if any
+	lastErr   error
+	unsafe    bool // the request may not be sent any more
+	bad       bool // the request itself is
+	unsent    bool // the last time no connection was had
 }
 
 func newExchange(ctx context.Context, t *Transport, req *http.Request) *exchange {
@@ -147,6 +148,7 @@ func (x *exchange) body() (io.ReadCloser, error) {
 	if !roundtrip.HasBody(x.req) {
 		return x.req.Body, nil
 	}
+	x.uploading.superseded.Store(true)
 	return x.req.GetBody() // there is one, or else the request is unsafe
 }
 

@@ -99,6 +99,7 @@ func (s *sending) request() (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.uploading = &s.watch
 	out := x.req.WithContext(s.ctx)
 	out.Body = s.watch.follow(body)
 	if to := s.endpoint(); to != nil {
@@ -282,6 +283,11 @@ type watch struct {
 	wanted  atomic.Bool // net/http told of its wish for a connection
 	had     atomic.Bool // and of having one
 	bodyErr atomic.Pointer[error]
+
+	// superseded is whether another send has the request body now: net/http may
+	// go on with an upload after RoundTrip has returned, and GetBody may do no
+	// more than rewind what it gave out before.
+	superseded atomic.Bool
 }
 
 func (w *watch) trace(ctx context.Context) context.Context {

@@ -704,6 +704,44 @@ func TestTransport_GetBodyFails(t *testing.T) {
 	}
 }
 
+// TestTransport_RewoundBody: an upload that went on after its endpoint had failed
+// ate what belonged to the next one's, if GetBody only rewinds.
+func TestTransport_RewoundBody(t *testing.T) {
+	const want = "all of it"
+	shared := strings.NewReader(want)
+	var first io.Reader
+	var got []byte
+	rt := &failover.Transport{
+		Failover: ab(failover.Config{}),
+		From:     "http://service.test",
+		Base: roundTripper(func(r *http.Request) (resp *http.Response, err error) {
+			if first == nil {
+				first = r.Body
+				return nil, io.ErrUnexpectedEOF
+			}
+			if n, err := first.Read(make([]byte, 3)); n != 0 || err == nil {
+				t.Errorf("the upload before read %d bytes, %v", n, err)
+			}
+			got, err = io.ReadAll(r.Body)
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, err
+		}),
+	}
+	req := request(t, "PUT", "http://service.test/", want)
+	req.Body = io.NopCloser(shared)
+	req.GetBody = func() (io.ReadCloser, error) {
+		_, err := shared.Seek(0, io.SeekStart)
+		return io.NopCloser(shared), err
+	}
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if string(got) != want {
+		t.Errorf("the next endpoint got %q, want %q", got, want)
+	}
+}
+
 func TestTransport_Nil(t *testing.T) {
 	var f *failover.Failover
 	var rt *failover.Transport
