@@ -105,6 +105,24 @@ func (e *exchanged) Do(ctx context.Context, call func(context.Context) error) er
 	return e.now.Do(ctx, call)
 }
 
+// TestView_ExchangedTransport: a Transport that tells of its layers was shown by
+// what is further in alone, and refused if it did not tell of that.
+func TestView_ExchangedTransport(t *testing.T) {
+	b := breaker.New(breaker.Config{Name: "inside"})
+	client := &http.Client{Transport: exchangedTransport{&exchanged{redoubt.Stack{b}}}}
+	v := newView(t, Config{Clients: []*http.Client{client}})
+	if rows := get(t, v, "/state").Breakers.Rows; len(rows) != 1 || rows[0].Name != "inside" {
+		t.Errorf("shown is %+v, want the breaker", rows)
+	}
+}
+
+// exchangedTransport is a Transport that tells nothing but its layers.
+type exchangedTransport struct{ *exchanged }
+
+func (exchangedTransport) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, http.ErrNotSupported
+}
+
 // TestView_Exchanged holds that a layer is shown as it is now, and that a breaker
 // which it no longer has can't be acted on.
 func TestView_Exchanged(t *testing.T) {

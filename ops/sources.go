@@ -156,6 +156,9 @@ func (s *sources) transport(t http.RoundTripper, where string) {
 			t = r.Base
 		case interface{ Unwrap() http.RoundTripper }:
 			t = r.Unwrap()
+		case changing:
+			s.layer(r.Layers(), where)
+			return
 		default:
 			if n == 0 {
 				s.misuse("%s is %T, must be a *redoubt.Transport, or have one further in", where, t)
