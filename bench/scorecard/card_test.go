@@ -74,7 +74,7 @@ func TestScorecard(t *testing.T) {
 					if *update {
 						return
 					}
-					if verdict := want[s.title+"/"+r.name]; answers[i].verdict != verdict {
+					if verdict := want[s.title+"/"+r.name].verdict; answers[i].verdict != verdict {
 						t.Errorf("%s: verdict %q (target %s), want %q as %s has it",
 							answers[i].ours, answers[i].verdict, r.target, verdict, page)
 					}
@@ -90,6 +90,33 @@ func TestScorecard(t *testing.T) {
 		if err := os.WriteFile(page, out.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestPage: but for the figures, the page is what -update would write.
+func TestPage(t *testing.T) {
+	have := committed(t)
+	var want bytes.Buffer
+	want.WriteString(preface)
+	for _, s := range sections() {
+		answers := make([]answer, len(s.rows))
+		for i, r := range s.rows {
+			answers[i] = have[s.title+"/"+r.name]
+		}
+		s.write(&want, answers)
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, wanted := strings.Split(string(text), "\n"), strings.Split(want.String(), "\n")
+	for i := range min(len(got), len(wanted)) {
+		if got[i] != wanted[i] {
+			t.Fatalf("line %d of %s is\n%s\nwant\n%s", i+1, page, got[i], wanted[i])
+		}
+	}
+	if len(got) != len(wanted) {
+		t.Errorf("%s has %d lines, want %d", page, len(got), len(wanted))
 	}
 }
 
@@ -120,14 +147,14 @@ func (s section) write(out *bytes.Buffer, answers []answer) {
 	}
 }
 
-// committed returns the verdicts of the page, by section and row.
-func committed(t *testing.T) map[string]string {
+// committed returns the answers of the page, by section and row.
+func committed(t *testing.T) map[string]answer {
 	t.Helper()
 	text, err := os.ReadFile(page)
 	if err != nil && !*update {
 		t.Fatal(err)
 	}
-	verdicts := make(map[string]string)
+	answers := make(map[string]answer)
 	title := ""
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSuffix(line, "\n")
@@ -135,8 +162,8 @@ func committed(t *testing.T) map[string]string {
 			title = rest
 		}
 		if cells := strings.Split(line, " | "); len(cells) == 5 {
-			verdicts[title+"/"+strings.TrimPrefix(cells[0], "| ")] = strings.TrimSuffix(cells[4], " |")
+			answers[title+"/"+strings.TrimPrefix(cells[0], "| ")] = answer{cells[2], strings.TrimSuffix(cells[4], " |")}
 		}
 	}
-	return verdicts
+	return answers
 }
