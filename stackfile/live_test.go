@@ -329,7 +329,6 @@ func (f failing) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, f.err
 }
 
-// What the program makes of a file is checked too.
 // An operator's view went on showing the breakers that a reload had done away
 // with, and none of those in use.
 func TestLive_InOps(t *testing.T) {
@@ -376,6 +375,7 @@ func TestLive_InOps(t *testing.T) {
 	}
 }
 
+// What the program makes of a file is checked too.
 func TestOpen_BadOptions(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "stack.yaml")
 	write(t, path, usual)
