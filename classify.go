@@ -122,6 +122,17 @@ func bodyFault(err error) (fault, bool) {
 	return fault{class: "request_body", ours: true}, ours
 }
 
+// forbidden returns why net/http would have sent the request again, had
+// forbidReplay not kept it from that.
+func forbidden(err error) error {
+	text, ok := strings.CutPrefix(err.Error(), "http2: Transport: cannot retry err [")
+	text, _, whole := strings.Cut(text, "] after Request.Body was written")
+	if !ok || !whole {
+		return err
+	}
+	return errors.New(text)
+}
+
 // Error codes of HTTP/2, RFC 9113, section 7.
 const (
 	http2ProtocolError      = 0x1

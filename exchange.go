@@ -33,6 +33,7 @@ type exchange struct {
 	misdirected bool              // 421 was seen
 	apart       http.RoundTripper // after that, in place of Base; nil if there can be none
 	unexpecting bool              // 417 was seen
+	redialled   bool              // by net/http, in an attempt, more often than it may
 	unsafe      bool              // the request may not be sent any more
 	lastErr     error
 	earlier     []string
@@ -243,6 +244,11 @@ func (x *exchange) base() http.RoundTripper {
 	}
 	return x.t.base()
 }
+
+// unrepeated reports whether net/http is kept from sending the request again on
+// its own: at the caller's wish, or since it would do so without a pause and
+// without a word on what the server said.
+func (x *exchange) unrepeated() bool { return x.overrides.once || x.redialled }
 
 // rewindable reports whether another attempt would have the whole request body.
 func (x *exchange) rewindable() bool {

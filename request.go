@@ -31,10 +31,11 @@ func (s *sending) request() (*http.Request, error) {
 			return s.watched(body), err
 		}
 	}
-	if x.overrides.once {
+	if x.unrepeated() {
 		forbidReplay(out)
 	}
-	out.Close = out.Close || x.fresh && !roundtrip.Upgrades(out)
+	s.progress.fresh = x.fresh && !roundtrip.Upgrades(out)
+	out.Close = out.Close || s.progress.fresh
 	s.progress.expects = expectsContinue(out) || x.t.Prepare != nil
 	if x.t.Prepare != nil {
 		s.unprepared, s.prepared = out.WithContext(s.ctx), out

@@ -116,7 +116,7 @@ var (
 	errRequestCancel = fmt.Errorf("redoubt: Request.Cancel was closed: %w", context.Canceled)
 	errNoResponse    = errors.New("redoubt: layers report success without a response")
 	errRewind        = errors.New("redoubt: request body can't be read again; set GetBody or Transport.MaxRequestBuffer")
-	errEndless       = errors.New("redoubt: every connection breaks on this request")
+	errEndless       = errors.New("redoubt: server refuses the request on one new connection after another")
 	errDiscarded     = errors.New("redoubt: response is not needed")
 	errDone          = errors.New("redoubt: response has ended")
 	errNilResponse   = errors.New("redoubt: Base returned neither response nor error")

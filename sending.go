@@ -190,6 +190,9 @@ func (s *sending) fail(err error) error {
 	phase, bodyErr := s.progress.state()
 	unsent := !s.handed || s.progress.unsent(err)
 	err = schemeMismatch(roundtrip.WithoutURL(err))
+	if x.unrepeated() {
+		err = forbidden(err)
+	}
 
 	var f fault
 	switch {
@@ -199,8 +202,8 @@ func (s *sending) fail(err error) error {
 			err = ended(x.ctx)
 		}
 	case context.Cause(s.ctx) == errEndless: //nolint:errorlint // Ours is never wrapped.
-		err = errEndless
-		f = fault{class: "connection_broken"}
+		err, x.redialled = errEndless, true
+		f = fault{class: "http2_stream_error", passing: true}
 	case expired != nil:
 		err = expired
 		f = fault{class: "timeout", passing: true}
@@ -213,7 +216,7 @@ func (s *sending) fail(err error) error {
 	default:
 		f = faultOf(err, bodyErr)
 	}
-	x.fresh = x.fresh || f.class == "timeout"
+	x.fresh = x.fresh || f.class == "timeout" && !unsent // there was a connection
 
 	safe := (x.idempotent || unsent || f.untouched || f.local) && !x.overrides.once && x.rewindable()
 	x.unsafe = !safe

@@ -22,6 +22,7 @@ import (
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/internal/memhttp"
 	"github.com/redoubt-go/redoubt/redoubttest"
+	"github.com/redoubt-go/redoubt/timeout"
 )
 
 // Types of frames, RFC 9113, section 6.
@@ -281,6 +282,113 @@ func TestTransport_115_RefusedWithoutLimit(t *testing.T) {
 	})
 }
 
+// After a timeout we ask for a new connection, and net/http answers a refusal on it
+// with another at once, as it does GOAWAY in any case. The next attempt keeps it
+// from that, waits as attempts do, and hears the server's reason.
+func TestTransport_115_RefusedOnNewConnections(t *testing.T) {
+	refuse := func(c *h2conn, stream uint32) { c.reset(stream, refusedStream) }
+	leave := func(c *h2conn, _ uint32) { c.goAway(0, 0) }
+	for _, tt := range []struct {
+		class    string
+		fail     func(c *h2conn, stream uint32)
+		silent   bool          // to the first request
+		most     int           // connections
+		recovery time.Duration // 0 for never
+	}{
+		{"http2_refused_stream", refuse, true, 1 + 4 + 2, 0},
+		{"http2_refused_stream", refuse, true, 1 + 4 + 2, 8 * time.Second},
+		{"http2_goaway", leave, true, 1 + 4 + 2, 0},
+		{"http2_goaway", leave, false, 9 + 3, 0},
+		{"http2_goaway", leave, false, 9 + 3, 2 * time.Second},
+	} {
+		for _, method := range []string{"GET", "PUT"} {
+			t.Run(fmt.Sprint(tt.class, tt.silent, tt.recovery, method), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					start := time.Now()
+					var h h2
+					h.serve = func(c *h2conn, stream uint32) {
+						switch {
+						case tt.silent && h.count() == 1:
+						case tt.recovery > 0 && time.Since(start) >= tt.recovery:
+							c.ok(stream, "done")
+						default:
+							tt.fail(c, stream)
+						}
+					}
+					rt := &redoubt.Transport{Base: h.transport(t), HeaderTimeout: 5 * time.Second, Layer: every(time.Second, 4)}
+					var content io.Reader
+					if method == "PUT" {
+						content = strings.NewReader("order")
+					}
+					resp, err := rt.RoundTrip(newRequest(t.Context(), t, method, content))
+					if h.opened() > tt.most {
+						t.Errorf("%d connections, want at most %d", h.opened(), tt.most)
+					}
+					if tt.recovery > 0 {
+						if err != nil || time.Since(start) != tt.recovery {
+							t.Errorf("%v, %v after %v, want an answer after %v", resp, err, time.Since(start), tt.recovery)
+						}
+						return
+					}
+					failure, ok := errors.AsType[*redoubt.SendError](err)
+					if !ok || failure.ErrorType() != tt.class || failure.Sent || !failure.Retryable() {
+						t.Errorf("err = %#v, want class %q, not sent, retryable", err, tt.class)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Where no connection was had, there is none that another should be asked for, and
+// so nothing is said of a POST that is refused then but that.
+func TestTransport_115_RefusedAfterALateConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := h2{serve: func(c *h2conn, stream uint32) { c.reset(stream, refusedStream) }}
+		base := h.transport(t)
+		dial := base.DialContext
+		var attempts atomic.Int32
+		base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if attempts.Load() == 1 {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return dial(ctx, network, address)
+		}
+		rt := &redoubt.Transport{
+			Base: base, HeaderTimeout: time.Hour, Layer: redoubt.Stack{every(time.Second, 2), timeout.Limit(10 * time.Minute)},
+			Prepare: func(*http.Request) error { attempts.Add(1); return nil },
+		}
+		_, err := rt.RoundTrip(newRequest(t.Context(), t, "POST", strings.NewReader("order")))
+		failure, ok := errors.AsType[*redoubt.SendError](err)
+		if !ok || failure.ErrorType() != "http2_refused_stream" || failure.Sent || attempts.Load() != 2 || h.opened() != 1 {
+			t.Errorf("err = %#v after %d attempts and %d connections, want a refused stream after 2 and 1", err, attempts.Load(), h.opened())
+		}
+	})
+}
+
+// Who wants a request to be sent once hears what became of it, not how it could
+// have been sent again.
+func TestTransport_006_RefusedOnce(t *testing.T) {
+	for _, method := range []string{"GET", "PUT"} {
+		synctest.Test(t, func(t *testing.T) {
+			h := h2{serve: func(c *h2conn, stream uint32) { c.reset(stream, refusedStream) }}
+			br := oneFailure()
+			rt := &redoubt.Transport{Base: h.transport(t), Layer: redoubt.Stack{every(time.Second, 3), br}}
+			var content io.Reader
+			if method == "PUT" {
+				content = strings.NewReader("order")
+			}
+			_, err := rt.RoundTrip(newRequest(redoubt.WithoutRetry(t.Context()), t, method, content))
+			failure, ok := errors.AsType[*redoubt.SendError](err)
+			if !ok || failure.ErrorType() != "http2_refused_stream" || failure.Sent || failure.Retryable() ||
+				h.count() != 1 || br.State() != breaker.Open || strings.Contains(err.Error(), "GetBody") {
+				t.Errorf("%s: err = %#v after %d requests, breaker %v, want one refused stream", method, err, h.count(), br.State())
+			}
+		})
+	}
+}
+
 func TestTransport_116_119_StreamErrors(t *testing.T) {
 	for _, tt := range []struct {
 		code      uint32
@@ -408,8 +516,7 @@ func TestTransport_094_AlertByQUIC(t *testing.T) {
 }
 
 // net/http answers PROTOCOL_ERROR with another connection, without end and
-// without a pause. A limit on the attempt is all that ends it.
-// Without a limit, net/http alone would go on for ever.
+// without a pause: without a limit it would go on for ever.
 func TestTransport_119_ProtocolErrorIsBounded(t *testing.T) {
 	h := h2{serve: func(c *h2conn, stream uint32) { c.reset(stream, protocolError) }}
 	rt := &redoubt.Transport{Base: h.transport(t), Layer: atOnce(3)}
