@@ -16,10 +16,11 @@ type responseBody struct {
 	sending *sending
 	limit   time.Duration // of a Read; 0 is none
 	ended   bool
+	closed  atomic.Bool
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	if b.ended { // the end is final, though a Base may look at the context, which has ended with it
+	if b.ended && !b.closed.Load() { // the end is final, though a Base may look at the context, which has ended with it
 		return 0, io.EOF
 	}
 	if b.limit > 0 {
@@ -40,6 +41,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 // Close closes the inner body before it ends the sending's context, to which
 // net/http would react by closing the connection.
 func (b *responseBody) Close() error {
+	b.closed.Store(true)
 	err := b.inner.Close()
 	b.sending.end(nil)
 	return err

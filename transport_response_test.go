@@ -320,6 +320,40 @@ func TestTransport_042_CloseAgain(t *testing.T) {
 	})
 }
 
+// A Read after Close is the caller's mistake and says so, as it does without us,
+// rather than give an empty body. It is http.Client that closes the response that
+// comes with the error of a CheckRedirect.
+func TestTransport_042_ReadAfterClose(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1", "HTTP/2"} {
+		for _, read := range []int64{0, 2, 100} {
+			t.Run(fmt.Sprint(protocol, " after ", read), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var base http.RoundTripper = memhttp.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						_, _ = io.WriteString(w, "done")
+					})).Transport
+					if protocol == "HTTP/2" {
+						base = (&h2{serve: func(c *h2conn, stream uint32) { c.ok(stream, "done") }}).transport(t)
+					}
+					after := func(rt http.RoundTripper) string {
+						resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+						if err != nil {
+							t.Fatal(err)
+						}
+						_, _ = io.CopyN(io.Discard, resp.Body, read)
+						_ = resp.Body.Close()
+						n, err := resp.Body.Read(make([]byte, 1))
+						return fmt.Sprint(n, " ", err)
+					}
+					want := after(base)
+					if got := after(&redoubt.Transport{Base: base, Layer: every(time.Second, 3)}); got != want {
+						t.Errorf("got %s, want %s", got, want)
+					}
+				})
+			})
+		}
+	}
+}
+
 // Who closes the body while another goroutine reads it ends that Read, and is not
 // told of a cancellation that never was: not by a Transport within another either.
 func TestTransport_042_CloseDuringARead(t *testing.T) {
