@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -12,12 +13,29 @@ import (
 	"time"
 )
 
+// A machine that is busy with something else can spoil a run, not three.
 func TestEmbedded(t *testing.T) {
 	s := schedule{seed: 1, flaky: 2500 * time.Millisecond, dead: 1500 * time.Millisecond, flakyToo: 2500 * time.Millisecond}
-	var out bytes.Buffer
-	if err := runEmbedded(t.Context(), &out, s, 50); err != nil {
-		t.Fatal(err)
+	for run := 1; ; run++ {
+		var out bytes.Buffer
+		if err := runEmbedded(t.Context(), &out, s, 50); err != nil {
+			t.Fatal(err)
+		}
+		missing := missingIn(t, out.String())
+		if len(missing) == 0 {
+			return
+		}
+		t.Logf("run %d:\n%s", run, out.String())
+		if run == 3 {
+			t.Fatal(strings.Join(missing, "\n"))
+		}
 	}
+}
+
+// missingIn returns what the example's output should show and does not.
+func missingIn(t *testing.T, out string) (missing []string) {
+	t.Helper()
+	note := func(format string, args ...any) { missing = append(missing, fmt.Sprintf(format, args...)) }
 	for _, want := range []string{
 		`requests +325 +325\n`,
 		`short-circuits +0 +[1-9]`,
@@ -29,22 +47,20 @@ func TestEmbedded(t *testing.T) {
 		`(?s)A call that was refused.+outcome=rejected.+redoubt short-circuit.+linked to span`,
 		`(?s)A call that was exhausted.+resend_count=2`,
 	} {
-		if !regexp.MustCompile(want).MatchString(out.String()) {
-			t.Errorf("output lacks %s", want)
+		if !regexp.MustCompile(want).MatchString(out) {
+			note("output lacks %s", want)
 		}
 	}
-	if bare, guarded := row(t, out.String(), `outside of the outage +([\d.]+) % +([\d.]+) %`); guarded <= bare {
-		t.Errorf("%v %% of the guarded client's answers were useful outside of the outage, want more than the bare one's %v %%", guarded, bare)
+	if bare, guarded := row(t, out, `outside of the outage +([\d.]+) % +([\d.]+) %`); guarded <= bare {
+		note("%v %% of the guarded client's answers were useful outside of the outage, want more than the bare one's %v %%", guarded, bare)
 	}
-	if bare, guarded := row(t, out.String(), `reached the server +(\d+) +(\d+)`); guarded > 1.25*bare {
-		t.Errorf("%v requests of the guarded client reached the server, want at most a quarter more than the bare one's %v", guarded, bare)
+	if bare, guarded := row(t, out, `reached the server +(\d+) +(\d+)`); guarded > 1.25*bare {
+		note("%v requests of the guarded client reached the server, want at most a quarter more than the bare one's %v", guarded, bare)
 	}
-	if strings.Contains(out.String(), "secret") {
-		t.Error("output shows the query of the URL")
+	if strings.Contains(out, "secret") {
+		note("output shows the query of the URL")
 	}
-	if t.Failed() {
-		t.Logf("output:\n%s", out.String())
-	}
+	return missing
 }
 
 // row returns the two numbers of a row of the table.
