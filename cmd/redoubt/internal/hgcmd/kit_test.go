@@ -493,10 +493,10 @@ func (h *home) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs redoubt hg. A minute is for ever.
+// run runs redoubt hg. Five minutes are for ever, even on a busy machine.
 func (h *home) run(args ...string) result {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := h.command(args...)
 	return finish(ctx, h.t, cmd, args)
