@@ -496,7 +496,7 @@ func (h *home) command(args ...string) *exec.Cmd {
 // run runs redoubt hg. A minute is for ever.
 func (h *home) run(args ...string) result {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := h.command(args...)
 	return finish(ctx, h.t, cmd, args)
