@@ -570,7 +570,10 @@ func TestTransport_047_Panics(t *testing.T) {
 				rt.Layer = redoubt.Stack{every(time.Second, 2), b}
 				var sent context.Context
 				base := rt.Base
-				rt.Base = trip(func(r *http.Request) (*http.Response, error) { sent = r.Context(); return base.RoundTrip(r) })
+				rt.Base = trip(func(r *http.Request) (*http.Response, error) {
+					sent = r.Context() //nolint:fatcontext // It is looked at, not used.
+					return base.RoundTrip(r)
+				})
 				content := &body{Reader: strings.NewReader("order")}
 				func() {
 					defer func() {

@@ -204,7 +204,7 @@ func TestTransport_125_NothingIsLeftOfTheSwitch(t *testing.T) {
 	for _, writable := range []bool{true, false} {
 		var sent context.Context
 		rt := &redoubt.Transport{Base: trip(func(r *http.Request) (*http.Response, error) {
-			sent = r.Context()
+			sent = r.Context() //nolint:fatcontext // It is looked at, not used.
 			resp := answer(r, http.StatusSwitchingProtocols, "x")
 			if writable {
 				resp.Body = struct {

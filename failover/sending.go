@@ -242,7 +242,7 @@ func (s *sending) drain() {
 	go func() {
 		defer close(drained)
 		defer func() { panicked = recover() }()
-		defer s.resp.Body.Close()
+		defer func() { _ = s.resp.Body.Close() }()
 		_, _ = io.CopyN(io.Discard, s.resp.Body, maxDrain)
 	}()
 	patience := time.NewTimer(drainPatience)

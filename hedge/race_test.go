@@ -167,7 +167,8 @@ func TestErrLost_IsOneThing(t *testing.T) {
 
 func TestGroup_Misuse(t *testing.T) {
 	key := func(context.Context) string { return "a" }
-	if got := NewGroup(GroupConfig{Key: key}).For(nil).Check(); got != errNilContext {
+	var none context.Context
+	if got := NewGroup(GroupConfig{Key: key}).For(none).Check(); got != errNilContext {
 		t.Errorf("For(nil).Check() = %v", got)
 	}
 	for name, g := range map[string]*Group{"nil": nil, "zero": {}} {
