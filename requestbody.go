@@ -157,12 +157,12 @@ func (r *replay) learn(p []byte, err error) {
 	defer r.mu.Unlock()
 	r.active = nil
 	r.err = err
-	if r.read == int64(len(r.kept)) && r.read+int64(len(p)) <= r.limit {
+	r.read += int64(len(p))
+	if r.read <= r.limit {
 		r.kept = append(r.kept, p...)
-	} else if len(p) > 0 {
+	} else {
 		r.kept = nil
 	}
-	r.read += int64(len(p))
 }
 
 // A replayReader is one attempt's view of a replay.

@@ -232,6 +232,84 @@ func TestTransport_038_SlowLastResponse(t *testing.T) {
 	})
 }
 
+// What the drain gave up on is the caller's as it comes, not once there is enough
+// of it.
+func TestTransport_038_SlowLastResponseComesAsItIs(t *testing.T) {
+	bubble(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		for r.Context().Err() == nil {
+			_, _ = io.WriteString(w, "x")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(30 * time.Millisecond)
+		}
+	}, func(t *testing.T, s *memhttp.Server) {
+		rt := &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 2)}
+		resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		start := time.Now()
+		n, err := resp.Body.Read(make([]byte, 64))
+		if took := time.Since(start); n != 3 || err != nil || took != 10*time.Millisecond {
+			t.Errorf("the first Read gave %d bytes, %v after %v, want 3 after 10ms", n, err, took)
+		}
+	})
+}
+
+// Of a response of unknown length not a byte more is read ahead than may be.
+func TestTransport_035_DrainIsExact(t *testing.T) {
+	for _, limit := range []int64{1, 5000} {
+		var read int
+		rt := &redoubt.Transport{MaxDrain: limit, Layer: every(time.Second, 1), Base: trip(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 503, "")
+			resp.ContentLength, resp.Body = -1, io.NopCloser(readerFunc(func(p []byte) (int, error) {
+				read += len(p)
+				return len(p), nil
+			}))
+			return resp, nil
+		})}
+		resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if read != int(limit) {
+			t.Errorf("%d bytes were read, want %d", read, limit)
+		}
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// Whether a body was closed well is the caller's to know.
+func TestTransport_042_CloseFails(t *testing.T) {
+	broken := errors.New("broken")
+	for _, status := range []int{http.StatusOK, http.StatusServiceUnavailable} {
+		rt := &redoubt.Transport{Base: trip(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, status, "")
+			resp.ContentLength, resp.Body = -1, unclosable{zeros{}, broken}
+			return resp, nil
+		})}
+		resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := resp.Body.Close(); err != broken {
+			t.Errorf("%d: Close() = %v, want what Base's body says", status, err)
+		}
+	}
+}
+
+type unclosable struct {
+	io.Reader
+	err error
+}
+
+func (b unclosable) Close() error { return b.err }
+
 func TestTransport_038_BreakerOpensBetweenAttempts(t *testing.T) {
 	var l log
 	bubble(t, statuses(&l, 503), func(t *testing.T, s *memhttp.Server) {
@@ -490,6 +568,12 @@ func TestTransport_047_Panics(t *testing.T) {
 					rt.Base = trip(func(r *http.Request) (*http.Response, error) { return answer(r, 200, ""), nil })
 				}
 				rt.Layer = redoubt.Stack{every(time.Second, 2), b}
+				var sent context.Context
+				base := rt.Base
+				rt.Base = trip(func(r *http.Request) (*http.Response, error) {
+					sent = r.Context() //nolint:fatcontext // It is looked at, not used.
+					return base.RoundTrip(r)
+				})
 				content := &body{Reader: strings.NewReader("order")}
 				func() {
 					defer func() {
@@ -501,6 +585,9 @@ func TestTransport_047_Panics(t *testing.T) {
 				}()
 				if b.State() != breaker.Open || content.closes.Load() == 0 {
 					t.Errorf("breaker is %v, body closed %d times", b.State(), content.closes.Load())
+				}
+				if sent != nil && sent.Err() == nil {
+					t.Error("context of the attempt is alive after the panic")
 				}
 			})
 		})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"runtime"
 	"strings"
 	"testing"
@@ -316,6 +317,65 @@ func TestTransport_056_StuckUploadIsCut(t *testing.T) {
 		if !errors.As(err, &stuck) || stuck.Phase != redoubt.PhaseWrite || time.Since(start) != 3*time.Second {
 			t.Errorf("err = %v after %v, want a write timeout after 3s", err, time.Since(start))
 		}
+	})
+}
+
+// Every step that Base tells of gives the send its full limit again.
+func TestTransport_056_EachStepHasTheLimit(t *testing.T) {
+	for steps, phase := range []redoubt.Phase{redoubt.PhaseConnect, redoubt.PhaseWrite, redoubt.PhaseWrite, redoubt.PhaseHeaders, ""} {
+		synctest.Test(t, func(t *testing.T) {
+			rt := &redoubt.Transport{HeaderTimeout: 3 * time.Second, Base: trip(func(r *http.Request) (*http.Response, error) {
+				trace := httptrace.ContextClientTrace(r.Context())
+				for i, step := range []func(){
+					func() { trace.GotConn(httptrace.GotConnInfo{}) },
+					trace.WroteHeaders,
+					func() { trace.WroteRequest(httptrace.WroteRequestInfo{}) },
+					func() {},
+				} {
+					if i == steps {
+						<-r.Context().Done()
+						return nil, r.Context().Err()
+					}
+					time.Sleep(2 * time.Second)
+					step()
+				}
+				return answer(r, 200, ""), nil
+			})}
+			start := time.Now()
+			_, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+			took, silent := time.Since(start), time.Duration(steps)*2*time.Second+3*time.Second
+			if phase == "" {
+				if err != nil {
+					t.Errorf("steps of 2s each: %v", err)
+				}
+				return
+			}
+			if stuck, ok := errors.AsType[*redoubt.TimeoutError](err); !ok || stuck.Phase != phase || took != silent {
+				t.Errorf("silent after %d steps: %v after %v, want a timeout of phase %s after %v", steps, err, took, phase, silent)
+			}
+		})
+	}
+}
+
+// Once there are headers the limit for them is over, though an upload goes on, and
+// pauses.
+func TestTransport_056_UploadAfterTheHeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent *http.Request
+		rt := &redoubt.Transport{HeaderTimeout: 3 * time.Second, Base: keeper(func(r *http.Request) (*http.Response, error) {
+			sent = r
+			return answer(r, 200, "echo"), nil
+		})}
+		resp, err := rt.RoundTrip(newRequest(t.Context(), t, "POST", &slow{chunks: 2, wait: time.Second}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = sent.Body.Read(make([]byte, 1))
+		time.Sleep(time.Minute)
+		if sent.Context().Err() != nil {
+			t.Errorf("%v while the exchange goes on", context.Cause(sent.Context()))
+		}
+		_, _ = sent.Body.Close(), resp.Body.Close()
 	})
 }
 

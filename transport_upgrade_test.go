@@ -2,6 +2,7 @@ package redoubt_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -195,6 +196,35 @@ func TestTransport_125_NoLimitsAfterTheSwitch(t *testing.T) {
 			}
 		})
 	})
+}
+
+// The context of an attempt that switched protocols lasts as long as what came of
+// that, and no longer.
+func TestTransport_125_NothingIsLeftOfTheSwitch(t *testing.T) {
+	for _, writable := range []bool{true, false} {
+		var sent context.Context
+		rt := &redoubt.Transport{Base: trip(func(r *http.Request) (*http.Response, error) {
+			sent = r.Context() //nolint:fatcontext // It is looked at, not used.
+			resp := answer(r, http.StatusSwitchingProtocols, "x")
+			if writable {
+				resp.Body = struct {
+					io.ReadCloser
+					io.Writer
+				}{resp.Body, io.Discard}
+			}
+			return resp, nil
+		})}
+		resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil, "Connection", "Upgrade", "Upgrade", "echo"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sent.Err() != nil {
+			t.Errorf("writable %v: context of the attempt has ended before its connection", writable)
+		}
+		if err := resp.Body.Close(); err != nil || sent.Err() == nil {
+			t.Errorf("writable %v: %v; context of the attempt is alive after its connection", writable, err)
+		}
+	}
 }
 
 func TestTransport_126_UpgradeIsRetriedUntil101(t *testing.T) {

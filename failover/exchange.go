@@ -155,9 +155,9 @@ func (x *exchange) body() (io.ReadCloser, error) {
 // drop gives up the response that is held, since another attempt follows, or
 // none.
 func (x *exchange) drop() {
-	if x.last != nil {
-		x.last.drain()
+	if s := x.last; s != nil {
 		x.last = nil
+		s.drain()
 	}
 }
 

@@ -44,6 +44,9 @@ func (x *exchange) send(guard context.Context) (*sending, error) {
 	defer func() {
 		if !returned { // a panic, or a Goexit
 			s.end(errPanicked)
+			if s.resp != nil {
+				_ = s.resp.Body.Close()
+			}
 		}
 	}()
 	err := s.roundTrip()
@@ -95,13 +98,7 @@ func (s *sending) url() *url.URL {
 // request returns the request that Base is to send.
 func (s *sending) request() (*http.Request, error) {
 	x := s.x
-	body, err := x.body()
-	if err != nil {
-		return nil, err
-	}
-	x.uploading = &s.watch
 	out := x.req.WithContext(s.ctx)
-	out.Body = s.watch.follow(body)
 	if to := s.endpoint(); to != nil {
 		out.URL = s.url()
 		if x.req.URL != nil && out.Host == x.req.URL.Host {
@@ -113,9 +110,15 @@ func (s *sending) request() (*http.Request, error) {
 			out.SetBasicAuth(to.User.Username(), password)
 		}
 	}
-	if !x.t.SpansByBase {
+	if !x.t.SpansByBase { // before there is a body to close if it panics
 		telemetry.Inject(s.ctx, nil, &header{req: out})
 	}
+	body, err := x.body()
+	if err != nil {
+		return nil, err
+	}
+	x.uploading = &s.watch
+	out.Body = s.watch.follow(body)
 	return out, nil
 }
 
@@ -235,15 +238,21 @@ func (s *sending) drain() {
 		return
 	}
 	drained := make(chan struct{})
+	var panicked any // what the body panicked with, for the goroutine of the caller
 	go func() {
 		defer close(drained)
+		defer func() { panicked = recover() }()
+		defer func() { _ = s.resp.Body.Close() }()
 		_, _ = io.CopyN(io.Discard, s.resp.Body, maxDrain)
-		_ = s.resp.Body.Close()
 	}()
 	patience := time.NewTimer(drainPatience)
 	defer patience.Stop()
 	select {
 	case <-drained:
+		if panicked != nil {
+			s.end(errPanicked)
+			panic(panicked)
+		}
 	case <-patience.C: // then the end of the context ends the reading
 	}
 	s.end(nil)

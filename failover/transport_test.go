@@ -312,6 +312,132 @@ func TestTransport_LeavesNothing(t *testing.T) {
 	}
 }
 
+// A hook that panics about a response leaves nobody to close it.
+func TestTransport_PanicClosesTheResponse(t *testing.T) {
+	body := &closing{Reader: strings.NewReader("x")}
+	rt := &failover.Transport{
+		Failover: ab(failover.Config{}),
+		Failure:  func(*http.Response) bool { panic("broken") },
+		Base: roundTripper(func(req *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: body, Request: req}, nil
+		}),
+	}
+	func() {
+		defer func() {
+			if r := recover(); r != "broken" {
+				t.Errorf("recovered %v", r)
+			}
+		}()
+		_ = trip(rt, request(t, "GET", "http://a.test/", ""))
+	}()
+	if !body.closed {
+		t.Error("the response body was not closed")
+	}
+}
+
+// The body of a response that is given up panics where that can be recovered: it
+// used to end the process.
+func TestTransport_PanicInTheResponseBody(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"at once": 0, "after the drain gave up": time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			body := &closing{Reader: readerFunc(func([]byte) (int, error) {
+				time.Sleep(wait)
+				panic("broken")
+			})}
+			rt := &failover.Transport{Failover: ab(failover.Config{}), Base: roundTripper(func(req *http.Request) (*http.Response, error) {
+				if req.URL.Host == "b.test" {
+					return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
+				}
+				return &http.Response{StatusCode: http.StatusServiceUnavailable, ContentLength: -1, Body: body, Request: req}, nil
+			})}
+			func() {
+				defer func() {
+					if r := recover(); (r == "broken") != (wait == 0) {
+						t.Errorf("%s: recovered %v", name, r)
+					}
+				}()
+				if got, want := trip(rt, request(t, "GET", "http://a.test/", "")), "200 "; got != want {
+					t.Errorf("%s: got %q, want %q", name, got, want)
+				}
+			}()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if !body.closed {
+				t.Errorf("%s: the response body was not closed", name)
+			}
+		})
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// What is told of the bodies' ends is what they say: an error of Close to the
+// caller, and none of a request body that fails once it is closed.
+func TestTransport_BodiesAreHandedThrough(t *testing.T) {
+	broken := errors.New("broken")
+	rt := &failover.Transport{Failover: ab(failover.Config{}), Base: roundTripper(func(req *http.Request) (*http.Response, error) {
+		if err := req.Body.Close(); err != broken {
+			t.Errorf("Close() of the request body = %v", err)
+		}
+		_, _ = req.Body.Read(make([]byte, 1)) // as net/http does at times
+		if req.URL.Host == "a.test" {
+			return nil, syscall.ECONNREFUSED
+		}
+		return &http.Response{StatusCode: http.StatusOK, Body: unclosable{strings.NewReader("x"), broken}, Request: req}, nil
+	})}
+	req := request(t, "PUT", "http://a.test/", "")
+	again := func() (io.ReadCloser, error) {
+		return unclosable{readerFunc(func([]byte) (int, error) { return 0, io.ErrClosedPipe }), broken}, nil
+	}
+	req.Body, _ = again()
+	req.GetBody, req.ContentLength = again, 1
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != broken {
+		t.Errorf("Close() of the response body = %v", err)
+	}
+}
+
+type unclosable struct {
+	io.Reader
+	err error
+}
+
+func (b unclosable) Close() error { return b.err }
+
+// The context of a send lasts as long as what came of a switch of protocols, and
+// no longer.
+func TestTransport_NothingIsLeftOfTheSwitch(t *testing.T) {
+	for _, writable := range []bool{true, false} {
+		var sent context.Context
+		rt := &failover.Transport{Failover: ab(failover.Config{}), Base: roundTripper(func(req *http.Request) (*http.Response, error) {
+			sent = req.Context() //nolint:fatcontext // It is looked at, not used.
+			resp := &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: io.NopCloser(strings.NewReader("x")), Request: req}
+			if writable {
+				resp.Body = struct {
+					io.ReadCloser
+					io.Writer
+				}{resp.Body, io.Discard}
+			}
+			return resp, nil
+		})}
+		resp, err := rt.RoundTrip(request(t, "GET", "http://a.test/", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sent.Err() != nil {
+			t.Errorf("writable %v: the context of the send has ended before its connection", writable)
+		}
+		if err := resp.Body.Close(); err != nil || sent.Err() == nil {
+			t.Errorf("writable %v: %v; the context of the send is alive after its connection", writable, err)
+		}
+	}
+}
+
 // A request within a call of the same Failover, to where none of its endpoints is:
 // it went to the call's endpoint, with the credentials meant for another server.
 func TestTransport_ElsewhereWithinCall(t *testing.T) {

@@ -151,9 +151,7 @@ func (r *race[T]) start() error {
 func (r *race[T]) attempt(n int, run func() (T, error)) {
 	res := result[T]{n: n}
 	defer func() {
-		if !res.returned {
-			res.panicked = recover()
-		}
+		res.panicked = recover()
 		r.deliver(res)
 	}()
 	res.value, res.err = run()

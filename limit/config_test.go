@@ -46,6 +46,22 @@ func TestConfig_withDefaults(t *testing.T) {
 	}
 }
 
+func TestCheck_Bounds(t *testing.T) {
+	for _, config := range []Config{
+		{Fixed: maxCalls},
+		{Min: maxCalls, Max: maxCalls},
+		{Min: 1, Max: 1, Initial: 1},
+		{Algorithm: Gradient2, Tolerance: 1},
+		{Algorithm: Gradient2, Tolerance: maxTolerance},
+		{MaxWait: 1, MaxQueue: maxCalls},
+		{Reserved: 0.9},
+	} {
+		if err := New(config).Check(); err != nil {
+			t.Errorf("Check() = %v, want nil", err)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	nan := math.NaN()
 	tests := []struct {
@@ -65,6 +81,10 @@ func TestCheck(t *testing.T) {
 		{Config{Fixed: 3, Classify: DefaultClassify}, "Fixed is 3, must be zero if Classify is given: a fixed limit does not adapt"},
 		{Config{Algorithm: 2}, "Algorithm is algorithm(2), must be AIMD or Gradient2"},
 		{Config{Min: -1}, "Min is -1, must be from 1 to 1073741824"},
+		{Config{Min: 1<<30 + 1, Max: 1<<30 + 1}, "Min is 1073741825, must be from 1 to 1073741824"},
+		{Config{Max: 1<<30 + 1}, "Max is 1073741825, must be from Min, 5, to 1073741824"},
+		{Config{Tolerance: 100.5}, "Tolerance is 100.5, must be from 1 to 100"},
+		{Config{MaxWait: 1, MaxQueue: 1<<30 + 1}, "MaxQueue is 1073741825, must be from 0 to 1073741824"},
 		{Config{Max: -1}, "Max is -1, must be from Min, 5, to 1073741824"},
 		{Config{Min: 8, Max: 7}, "Max is 7, must be from Min, 8, to 1073741824"},
 		{Config{Initial: 4}, "Initial is 4, must be from Min, 5, to Max, 200"},

@@ -15,6 +15,19 @@ import (
 	"github.com/redoubt-go/redoubt/timeout"
 )
 
+// A call that is admitted counts itself, on whatever way: an adaptive limit grows
+// by what it is told.
+func TestAcquire_CountsItself(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"without a queue": 0, "with a queue": time.Second} {
+		l := New(Config{Fixed: 4, Reserved: 0.5, MaxWait: wait})
+		for i, ctx := range []context.Context{t.Context(), t.Context(), WithCritical(t.Context()), WithCritical(t.Context())} {
+			if got, err := l.acquire(ctx); got != i+1 || err != nil {
+				t.Errorf("%s: acquire() = %d, %v; want %d", name, got, err, i+1)
+			}
+		}
+	}
+}
+
 func TestFixed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := Fixed(3)

@@ -84,6 +84,50 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// What is at its bound can be read, what is beyond it can't.
+func TestDecode_Bounds(t *testing.T) {
+	long, longest := strings.Repeat("x", maxWord+1), strings.Repeat("x", maxWord)
+	open := func(change func(*opening)) record {
+		r := openRecord(t0, &lease{ID: "i", Host: "h"})
+		r.Name = "b"
+		change(r.Open)
+		return r
+	}
+	for name, tt := range map[string]struct {
+		record record
+		ok     bool
+	}{
+		"name":                     {record{Name: strings.Repeat("n", maxName)}, true},
+		"name too long":            {record{Name: strings.Repeat("n", maxName+1)}, false},
+		"key":                      {record{Name: "b", Key: strings.Repeat("k", maxName)}, true},
+		"key too long":             {record{Name: "b", Key: strings.Repeat("k", maxName+1)}, false},
+		"outcomes":                 {record{Name: "b", Outcomes: failures(maxOutcomes, t0)}, true},
+		"too many outcomes":        {record{Name: "b", Outcomes: failures(maxOutcomes+1, t0)}, false},
+		"class":                    {record{Name: "b", Outcomes: []outcome{{At: t0, Class: longest}}}, true},
+		"class too long":           {record{Name: "b", Outcomes: []outcome{{At: t0, Class: long}}}, false},
+		"host too long":            {record{Name: "b", Outcomes: []outcome{{At: t0, Host: long}}}, false},
+		"open":                     {open(func(*opening) {}), true},
+		"no end":                   {open(func(o *opening) { o.Until = time.Time{} }), false},
+		"no last failure":          {open(func(o *opening) { o.Last = outcome{} }), false},
+		"failed probes below zero": {open(func(o *opening) { o.Times = -1 }), false},
+		"successes below zero":     {open(func(o *opening) { o.Successes = -1 }), false},
+		"in a row below zero":      {open(func(o *opening) { o.Consecutive = -1 }), false},
+		"wish below zero":          {open(func(o *opening) { o.RetryAfter = -0.1 }), false},
+		"trace":                    {open(func(o *opening) { o.Trace = long }), false},
+		"no lease":                 {open(func(o *opening) { o.Lease = nil }), true},
+		"owner too long":           {open(func(o *opening) { o.Lease.ID = long }), false},
+		"host of a lease":          {open(func(o *opening) { o.Lease.Host = "\x1b" }), false},
+	} {
+		value, err := tt.record.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := decode(value); (err == nil) != tt.ok {
+			t.Errorf("%s: %v, want readable %v", name, err, tt.ok)
+		}
+	}
+}
+
 func TestWord(t *testing.T) {
 	for _, s := range []string{"", "exit_1", "a\x1b[2J\nb", "\xff", strings.Repeat("ä", maxWord), strings.Repeat("x", 1<<12)} {
 		if w := word(s); !isWord(w) {

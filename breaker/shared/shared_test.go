@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -464,6 +465,13 @@ func TestCheck(t *testing.T) {
 		{Config{Name: "b"}, "breaker/shared: b: Store is nil, must be a store, such as NewFileStore"},
 		{Config{Name: "b", Store: store, Consecutive: -1}, "breaker/shared: b: Consecutive is -1, must be from 0 to 100"},
 		{Config{Name: "b", Store: store, Consecutive: 101}, "breaker/shared: b: Consecutive is 101, must be from 0 to 100"},
+		{Config{Name: strings.Repeat("n", maxName+1), Store: store}, "breaker/shared: Name is 1025 bytes long, must be at most 1024"},
+		{Config{Name: "b", Key: strings.Repeat("k", maxName+1), Store: store}, "breaker/shared: b: Key is 1025 bytes long, must be at most 1024"},
+		{Config{Name: "b", Store: store, MinCalls: -1}, "breaker/shared: b: MinCalls is -1, must be from 1 to 100"},
+		{Config{Name: "b", Store: store, MinCalls: 101}, "breaker/shared: b: MinCalls is 101, must be from 1 to 100"},
+		{Config{Name: "b", Store: store, Cooldown: -1}, "breaker/shared: b: Cooldown is -1ns, must be positive"},
+		{Config{Name: "b", Store: store, FailureRatio: -0.5}, "breaker/shared: b: FailureRatio is -0.5, must be from 0 to 1"},
+		{Config{Name: "b", Store: store, Jitter: 1.5}, "breaker/shared: b: Jitter is 1.5, must be NoJitter or from 0 to 1"},
 		{Config{Name: "b", Store: store, Window: -1}, "breaker/shared: b: Window is -1ns, must be positive"},
 		{Config{Name: "b", Store: store, FailureRatio: 2}, "breaker/shared: b: FailureRatio is 2, must be from 0 to 1"},
 		{Config{Name: "b", Store: store, MinCalls: 500}, "breaker/shared: b: MinCalls is 500, must be from 1 to 100"},
@@ -488,6 +496,125 @@ func TestCheck(t *testing.T) {
 		if err := do(b, nil); !errors.Is(err, errZero) {
 			t.Errorf("a breaker that New did not make: %v", err)
 		}
+	}
+	most := Config{
+		Name: strings.Repeat("n", maxName), Key: strings.Repeat("k", maxName), Store: store,
+		Consecutive: maxOutcomes, MinCalls: maxOutcomes, FailureRatio: 1, Jitter: 1, MaxCooldown: DefaultCooldown,
+	}
+	least := Config{Name: "b", Store: store, Consecutive: 1, MinCalls: 1, Window: 1, Cooldown: 1, Lease: 1, ProbeTimeout: 1, StoreTimeout: 1}
+	for _, config := range []Config{most, least} {
+		if err := New(config).Check(); err != nil {
+			t.Errorf("Check() = %v, want nil", err)
+		}
+	}
+}
+
+// What is read of a record by Status, Latest and Breaker.Status is all of it.
+func TestCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Config{Name: "hg", Key: "a", Store: NewFileStore(t.TempDir()), Consecutive: 2, FailureRatio: 1, MinCalls: 50, Jitter: NoJitter})
+		both := func(step string) Circuit {
+			stored, err := b.Status(t.Context())
+			if seen := b.Latest(); err != nil || !reflect.DeepEqual(plain(seen), plain(stored)) {
+				t.Errorf("%s: Status() = %+v, %v; Latest() = %+v", step, stored, err, seen)
+			}
+			return stored
+		}
+		if got, want := both("new"), (Circuit{Name: "hg", Key: "a"}); !reflect.DeepEqual(got, want) {
+			t.Errorf("new: %+v, want %+v", got, want)
+		}
+		do(b, nil)
+		do(b, errDown)
+		if got := both("one failure"); got.State != breaker.Closed || got.Failures != 1 || got.Counts != (breaker.Counts{Successes: 1, Failures: 1, Consecutive: 1}) {
+			t.Errorf("after a failure: %+v", got)
+		}
+		do(b, errDown)
+		opened := time.Now()
+		got := both("open")
+		if got.State != breaker.Open || got.Generation != 1 || got.Failures != 2 || got.Counts != (breaker.Counts{Successes: 1, Failures: 2, Consecutive: 2}) ||
+			!got.Opened.Equal(opened) || !got.Until.Equal(opened.Add(DefaultCooldown)) || got.FailedProbes != 0 || got.Prober != nil {
+			t.Errorf("open: %+v", got)
+		}
+		if f := got.Last; f == nil || f.Class == "" || f.ErrorType() != f.Class || !f.At.Equal(opened) || f.Host != b.self.Host || f.PID != b.self.PID {
+			t.Errorf("last failure %+v", f)
+		}
+		time.Sleep(DefaultCooldown)
+		_ = b.Do(t.Context(), func(context.Context) error {
+			now := time.Now()
+			got := both("half-open")
+			if p := got.Prober; got.State != breaker.HalfOpen || p == nil || p.Host != b.self.Host || p.PID != b.self.PID || !p.Since.Equal(now) || !p.Until.Equal(now.Add(DefaultLease)) {
+				t.Errorf("probing: %+v, %+v", got, got.Prober)
+			}
+			return errDown
+		})
+		if got := both("open again"); got.FailedProbes != 1 || got.Reason != breaker.ReasonProbeFailed || got.Generation != 2 {
+			t.Errorf("after the probe failed: %+v", got)
+		}
+		if err := b.Reset(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := both("reset"), (Circuit{Name: "hg", Key: "a"}); !reflect.DeepEqual(got, want) {
+			t.Errorf("reset: %+v, want %+v", got, want)
+		}
+	})
+}
+
+// plain returns c such that equal times are equal values.
+func plain(c Circuit) Circuit {
+	for _, at := range []*time.Time{&c.Opened, &c.Until} {
+		*at = at.Round(0).UTC()
+	}
+	if c.Last != nil {
+		last := *c.Last
+		last.At = last.At.Round(0).UTC()
+		c.Last = &last
+	}
+	if c.Prober != nil {
+		prober := *c.Prober
+		prober.Since, prober.Until = prober.Since.Round(0).UTC(), prober.Until.Round(0).UTC()
+		c.Prober = &prober
+	}
+	return c
+}
+
+// A record outlives all that it can mean.
+func TestLifetime(t *testing.T) {
+	var got time.Duration
+	store := &lasting{Store: new(memory), ttl: &got}
+	c := Config{Name: "b", Store: store, Window: time.Minute, MaxCooldown: time.Hour, Lease: time.Second}
+	do(New(c), errDown)
+	if least := c.Window + c.MaxCooldown + c.Lease + skew; got != 2*least {
+		t.Errorf("stored for %v, want twice %v", got, least)
+	}
+}
+
+// lasting notes for how long something is stored.
+type lasting struct {
+	Store
+	ttl *time.Duration
+}
+
+func (s *lasting) CompareAndSwap(ctx context.Context, key string, old, value []byte, ttl time.Duration) (bool, error) {
+	*s.ttl = ttl
+	return s.Store.CompareAndSwap(ctx, key, old, value, ttl)
+}
+
+// A misconfigured breaker has nothing to tell, and does not touch its store.
+func TestStatus_Misuse(t *testing.T) {
+	b := New(Config{Name: "b", Store: broken{}, Window: -1})
+	if _, err := b.Status(t.Context()); err == nil || err != b.Check() {
+		t.Errorf("Status() = %v, want what Check says", err)
+	}
+	if err := b.Reset(t.Context()); err == nil || err != b.Check() {
+		t.Errorf("Reset() = %v, want what Check says", err)
+	}
+	for _, b := range []*Breaker{nil, {}, b} {
+		if got := b.Latest(); !reflect.DeepEqual(got, Circuit{}) {
+			t.Errorf("Latest() = %+v, want nothing", got)
+		}
+	}
+	if _, err := New(Config{Name: "b", Store: broken{}}).Status(t.Context()); !errors.Is(err, errBroken) {
+		t.Errorf("Status() of a broken store = %v", err)
 	}
 }
 

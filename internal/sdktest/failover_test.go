@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -245,6 +246,45 @@ func TestFailover_TransportAlone(t *testing.T) {
 			      link to #2
 		`)
 	})
+}
+
+// TestFailover_PanicInThePropagator comes before there is anybody to close the body.
+func TestFailover_PanicInThePropagator(t *testing.T) {
+	if !inChild(t) {
+		return
+	}
+	otel.SetTextMapPropagator(brokenPropagator{})
+	content := &closedBody{Reader: strings.NewReader("order")}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://example.com/path", content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if r := recover(); r != "broken" {
+				t.Errorf("recovered %v", r)
+			}
+		}()
+		resp, err := (&failover.Transport{Failover: mirrors(t, "http://example.com", "http://b.test")}).RoundTrip(req)
+		t.Errorf("%v, %v, want a panic", resp, err)
+	}()
+	if content.closes != 1 {
+		t.Errorf("the request body was closed %d times, want once", content.closes)
+	}
+}
+
+type brokenPropagator struct{ propagation.TraceContext }
+
+func (brokenPropagator) Inject(context.Context, propagation.TextMapCarrier) { panic("broken") }
+
+type closedBody struct {
+	io.Reader
+	closes int
+}
+
+func (b *closedBody) Close() error {
+	b.closes++
+	return nil
 }
 
 // hedgedMirrors are two endpoints, the second of which is slow, with hedges below.
