@@ -18,6 +18,7 @@ check: ## run all that CI runs: lint, test and more
 .PHONY: test
 test: deps ## test every module, with the race detector and in random order
 	$(GO) test -race -shuffle=on -timeout 30m work
+	$(GO) test ./bench # memory and allocations, which the race detector changes
 
 .PHONY: lint
 lint: ## lint every module

@@ -388,9 +388,6 @@ func TestTransport_106_RetryAfterLengthensTheCooldown(t *testing.T) {
 // Many hosts, each visited once, must not stay in memory for ever; the hosts
 // that are in trouble must.
 func TestNewClient_ManyHosts(t *testing.T) {
-	if testing.Short() {
-		t.Skip("10,000 hosts")
-	}
 	synctest.Test(t, func(t *testing.T) {
 		base := trip(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host == "broken.example" {

@@ -41,14 +41,11 @@ func TestAllocs(t *testing.T) {
 			}
 			unseen--
 			t.Run(name, func(t *testing.T) {
-				if raceEnabled && r.keys == "sdk=sampled" {
-					t.Skip("the SDK's pools are leaky under the race detector")
-				}
 				op := s.wrap(r.callee())
 				ctx := t.Context()
 				got := testing.AllocsPerRun(300, func() { _ = op(ctx) })
-				if got != want {
-					t.Errorf("%v allocations, want %v", got, want)
+				if leaky := raceEnabled && r.keys == "sdk=sampled"; got < want || got > want && !leaky {
+					t.Errorf("%v allocations, want %v", got, want) // the race detector drops what the SDK pools
 				}
 			})
 		}

@@ -47,22 +47,6 @@ var memories = []struct {
 	{"redoubt", "keyed", 1 << 10, keyedBytes},
 }
 
-// TestMemory keeps what things hold from growing unnoticed.
-func TestMemory(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector takes memory")
-	}
-	for _, m := range memories {
-		t.Run(m.impl+"/"+m.what, func(t *testing.T) {
-			got := m.measure()
-			t.Logf("%.0f bytes", got)
-			if got > m.limit {
-				t.Errorf("%.0f bytes, want %.0f at most", got, m.limit)
-			}
-		})
-	}
-}
-
 // A usage is memory in use, in bytes.
 type usage struct{ heap, stack float64 }
 

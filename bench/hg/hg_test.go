@@ -10,9 +10,6 @@ import (
 // asked: each request is a round trip of the slowest link that somebody has.
 // Times are for people.
 func TestRun(t *testing.T) {
-	if testing.Short() {
-		t.Skip("clones a lot")
-	}
 	b, err := newBench(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)

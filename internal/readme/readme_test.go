@@ -296,7 +296,7 @@ func TestCheckFragments(t *testing.T) {
 		{"goes on", "# A\n```go\nx := 1\n```\n\n### B\n```go\nfmt.Println(x)\n```", ""},
 		{"may declare again", "```go\nx := 1\n```\n```go\nx := \"a\"\nfmt.Println(x + \"b\")\n```", ""},
 		{"given", "```go\nreq = req.WithContext(ctx)\n```", ""},
-		{"given, but declared", "```go\nvar ctx = context.TODO()\n```", ""},
+		{"given, but declared", "```go\nvar ctx = context.Background()\n```", ""},
 		{"return", "```go\nif err := ctx.Err(); err != nil {\n\treturn 0, err\n}\n```\n```go\nreturn nil\n```", ""},
 		{"return in a literal", "```go\nf := func() error { return nil }\n```\n```go\nerr := f()\n```", ""},
 
