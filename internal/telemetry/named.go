@@ -9,7 +9,8 @@ import (
 )
 
 // maxNames bounds what is kept for call names. A name comes from code, not from
-// users' data; one that does not is still recorded, only slower.
+// users' data; those that do not are still recorded, only slower, and take the
+// place of others that are made again when they are used again.
 const maxNames = 1000
 
 // named is what is made once of a call's name: all that a call needs that
@@ -45,9 +46,13 @@ func namedOf(name string) *named {
 	if names.known == nil {
 		names.known = map[string]*named{}
 	}
-	if len(names.known) < maxNames {
-		names.known[name] = n
+	if len(names.known) >= maxNames {
+		for old := range names.known {
+			delete(names.known, old)
+			break
+		}
 	}
+	names.known[name] = n
 	return n
 }
 

@@ -204,7 +204,8 @@ func TestNamesAreBounded(t *testing.T) {
 	if n := len(names.known); n != maxNames {
 		t.Errorf("%d names are kept, want %d", n, maxNames)
 	}
-	if a, b := namedOf("account 0"), namedOf("account 0"); a != b {
+	// A name that comes late is kept too: it may be the one that matters.
+	if a, b := namedOf("billing"), namedOf("billing"); a != b {
 		t.Error("a name that is kept was made twice")
 	}
 	if got, want := namedOf("a\xff").callSpan, "redoubt a?"; got != want {
