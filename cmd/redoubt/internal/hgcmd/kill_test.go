@@ -232,7 +232,7 @@ func TestHg_47_SSH(t *testing.T) {
 	h.run("--rev", src.tip, good, "d").want(t, 0)
 	wantCopy(t, h.path("d"), src.tip)
 	h.run("--branch", "default", "--mirror", "ssh://denied/"+src.dir, good, "e").want(t, 0)
-	r := h.run("--rev", src.tip, "--first-byte-timeout", "1s", "--stall-timeout", "1s", "--rounds", "1", "--mirror", "ssh://hang/"+src.dir, good, "f").want(t, 0)
+	r := h.run("--rev", src.tip, "--first-byte-timeout", "3s", "--stall-timeout", "3s", "--rounds", "1", "--mirror", "ssh://hang/"+src.dir, good, "f").want(t, 0)
 	if r.took > 30*time.Second {
 		t.Errorf("took %v", r.took)
 	}
@@ -251,7 +251,7 @@ func TestHg_48_Direct(t *testing.T) {
 		<-r.Context().Done()
 		return true
 	}))
-	h.run("--direct", "--first-byte-timeout", "1s", "--stall-timeout", "1s", "--rounds", "1", "--rev", src.tip, "--mirror", stalling.URL, s.url, "e").want(t, 0)
+	h.run("--direct", "--first-byte-timeout", "3s", "--stall-timeout", "3s", "--rounds", "1", "--rev", src.tip, "--mirror", stalling.URL, s.url, "e").want(t, 0)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	finish(ctx, t, h.command("--direct", "--rev", src.tip, src.dir, "l"), nil).want(t, 0)

@@ -98,7 +98,7 @@ func TestHg_05_Stall(t *testing.T) {
 		<-r.Context().Done()
 		return true
 	}))
-	r := h.run("--rev", src.tip, "--stall-timeout", "1s", "--rounds", "1", "--mirror", stalling.URL, s.url, "d").want(t, 0)
+	r := h.run("--rev", src.tip, "--stall-timeout", "3s", "--rounds", "1", "--mirror", stalling.URL, s.url, "d").want(t, 0)
 	if r.took > 40*time.Second {
 		t.Errorf("took %v", r.took)
 	}

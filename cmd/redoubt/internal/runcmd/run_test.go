@@ -194,8 +194,8 @@ func TestWhatIsRetried(t *testing.T) {
 		{"fails in spite of 0", []string{"--fail-if-stdout", "ERROR"}, "echo ERROR", 1, 3},
 		{"fails in spite of 0, on stderr", []string{"--fail-if-stderr", "ERROR"}, "echo ERROR >&2", 1, 3},
 		{"fails with its own code", []string{"--fail-if-stdout", "ERROR"}, "echo ERROR; exit 9", 9, 3},
-		{"time limit, in spite of chosen codes", []string{"--retry-on-exit", "3", "--attempt-timeout", "0.1"}, "sleep 300", 124, 3},
-		{"time limit forbidden", []string{"--no-retry-on-exit", "124", "--attempt-timeout", "0.1"}, "sleep 300", 124, 1},
+		{"time limit, in spite of chosen codes", []string{"--retry-on-exit", "3", "--attempt-timeout", "1"}, "sleep 300", 124, 3},
+		{"time limit forbidden", []string{"--no-retry-on-exit", "124", "--attempt-timeout", "1"}, "sleep 300", 124, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -235,7 +235,7 @@ func TestTimeoutKillsGrandchildren(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "pids")
 			script := `trap '' TERM; sh -c 'sleep 300 & echo $! >>` + file + `; wait' & echo $! >>` + file + `; wait`
-			got := runRedoubt(t, "-a", "1", flag, "0.5", "--grace", "0.2", "sh", "-c", script)
+			got := runRedoubt(t, "-a", "1", flag, "2", "--grace", "0.2", "sh", "-c", script)
 			if got.code != 124 {
 				t.Errorf("exit code %d, want 124; stderr:\n%s", got.code, got.stderr)
 			}

@@ -66,7 +66,8 @@ faults:
 	}
 	bare, naive := report.Clients[0].Run, report.Clients[1].Run
 	bad := bare.Outcomes[ServerError]
-	if bad < 10 || bad > 30 || bare.Attempts != 50 {
+	// An attempt that begins late, after the run, is in none of its scopes.
+	if bad < 10 || bad > 30 || bare.Attempts < 40 || bare.Attempts > 50 {
 		t.Errorf("bare: %v, %d attempts", bare.Outcomes, bare.Attempts)
 	}
 	if naive.Retries[ServerError] < bad || naive.RetriesWasted < bad || naive.Attempts < 50+bad {
