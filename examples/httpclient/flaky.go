@@ -73,28 +73,26 @@ func uniform(seed, n uint64) float64 {
 	return float64((z^z>>31)>>11) / (1 << 53)
 }
 
-// A dependency is an HTTP server on loopback that follows a schedule.
+// A dependency is an HTTP server that follows a schedule, from start on.
 type dependency struct {
-	url      string
+	schedule schedule
+	start    time.Time
 	arrivals atomic.Uint64
-	server   *http.Server
 }
 
-// startDependency serves from start on until the dependency is closed.
-func startDependency(ctx context.Context, s schedule, start time.Time) (*dependency, error) {
+func (d *dependency) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer(w, r, d.schedule.fault(d.arrivals.Add(1), time.Since(d.start)))
+}
+
+// serve serves on loopback, until stop is called.
+func serve(ctx context.Context, handler http.Handler) (addr string, stop func(), err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	d := &dependency{url: "http://" + listener.Addr().String() + "/invoices/7?token=secret"}
-	d.server = &http.Server{
-		ReadHeaderTimeout: 5 * time.Second,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			answer(w, r, s.fault(d.arrivals.Add(1), time.Since(start)))
-		}),
-	}
-	go d.server.Serve(listener) //nolint:errcheck // It ends when it is closed.
-	return d, nil
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	go server.Serve(listener) //nolint:errcheck // It ends when it is closed.
+	return listener.Addr().String(), func() { shutDown(server) }, nil
 }
 
 func answer(w http.ResponseWriter, r *http.Request, f fault) {
@@ -125,11 +123,10 @@ func cut(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-func (d *dependency) close() error {
+func shutDown(server *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := d.server.Shutdown(ctx); err != nil {
-		return d.server.Close()
+	if server.Shutdown(ctx) != nil {
+		_ = server.Close()
 	}
-	return nil
 }

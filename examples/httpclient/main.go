@@ -61,32 +61,40 @@ func run(ctx context.Context, out io.Writer, seed uint64, target string) error {
 		flaky:    3 * time.Second,
 		dead:     3 * time.Second,
 		flakyToo: 3 * time.Second,
-	}, 50)
+	})
 }
 
-func runEmbedded(ctx context.Context, out io.Writer, s schedule, perSecond int) error {
-	spans := record()
+func runEmbedded(ctx context.Context, out io.Writer, s schedule) error {
 	start := time.Now().Add(100 * time.Millisecond)
+	g := newGuarded(start)
+	lanes := []*lane{{client: newBare()}, {client: g.client}}
+	for _, lane := range lanes {
+		lane.dependency = &dependency{schedule: s, start: start}
+		addr, stop, err := serve(ctx, lane.dependency)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		lane.url = "http://" + addr + path
+	}
+	return compare(ctx, out, s, start, g, lanes)
+}
+
+const path = "/invoices/7?token=secret"
+
+// compare drives load through both lanes, the bare client's first. Each has a
+// dependency of its own, so that neither suffers from what the other does to it.
+func compare(ctx context.Context, out io.Writer, s schedule, start time.Time, g *guarded, lanes []*lane) error {
+	const perSecond = 50
+	spans := record()
 	l := load{
-		requests: int(s.length().Seconds() * float64(perSecond)),
-		interval: time.Second / time.Duration(perSecond),
+		requests: int(s.length().Seconds() * perSecond),
+		interval: time.Second / perSecond,
 		patience: 1500 * time.Millisecond,
 	}
 	fmt.Fprintf(out, "A dependency that is flaky for %v, dead for %v and flaky again for %v (seed %d).\n", s.flaky, s.dead, s.flakyToo, s.seed)
 	fmt.Fprintf(out, "%d requests, %d a second, through each client. This takes about %v.\n\n", l.requests, perSecond, s.length()+l.patience)
 
-	// Each client has a dependency of its own, so that neither suffers from
-	// what the other does to it.
-	g := newGuarded(start)
-	lanes := []*lane{{client: newBare()}, {client: g.client}}
-	for _, lane := range lanes {
-		d, err := startDependency(ctx, s, start)
-		if err != nil {
-			return err
-		}
-		defer d.close() //nolint:errcheck // Nothing is left to be done about it.
-		lane.dependency = d
-	}
 	runLanes(ctx, lanes, l, start)
 	if err := ctx.Err(); err != nil {
 		return err
@@ -102,7 +110,8 @@ func runEmbedded(ctx context.Context, out io.Writer, s schedule, perSecond int) 
 // A lane is a client and what became of its requests.
 type lane struct {
 	client     *http.Client
-	dependency *dependency
+	url        string
+	dependency *dependency // nil if it is not ours
 	results    []result
 }
 
@@ -110,7 +119,7 @@ func runLanes(ctx context.Context, lanes []*lane, l load, start time.Time) {
 	var wg sync.WaitGroup
 	for _, lane := range lanes {
 		l := l
-		l.url = lane.dependency.url
+		l.url = lane.url
 		wg.Go(func() { lane.results = l.drive(ctx, lane.client, start) })
 	}
 	wg.Wait()
@@ -123,7 +132,7 @@ func runURL(ctx context.Context, out io.Writer, target string) error {
 	}
 	spans := record()
 	start := time.Now().Add(100 * time.Millisecond)
-	l := load{url: target, requests: urlRequests, interval: urlInterval, patience: 5 * time.Second}
+	l := load{requests: urlRequests, interval: urlInterval, patience: 5 * time.Second}
 	fmt.Fprintf(out, "%d GETs of %s through each client, %v apart.\n\n", l.requests, u.Redacted(), l.interval)
 
 	bareSent, guardedSent := &counter{base: transport()}, &counter{base: transport()}
@@ -131,8 +140,8 @@ func runURL(ctx context.Context, out io.Writer, target string) error {
 	g := newGuarded(start)
 	g.transport.Base = guardedSent
 	lanes := []*lane{
-		{client: bare, dependency: &dependency{url: target}},
-		{client: g.client, dependency: &dependency{url: target}},
+		{client: bare, url: target},
+		{client: g.client, url: target},
 	}
 	runLanes(ctx, lanes, l, start)
 	if err := ctx.Err(); err != nil {
