@@ -453,9 +453,9 @@ func TestBreakerOneProbe(t *testing.T) {
 
 func TestBreakerIsWaitedFor(t *testing.T) {
 	dir := t.TempDir()
-	flags := []string{"--breaker", "b", "--state-dir", dir, "--breaker-failures", "1", "--breaker-cooldown", "1"}
+	flags := []string{"--breaker", "b", "--state-dir", dir, "--breaker-failures", "1", "--breaker-cooldown", "4"}
 	runRedoubt(t, append(flags, "-a", "1", "false")...)
-	got := runRedoubt(t, append(flags, "-a", "3", "-s", "0", "--timeout", "20", "true")...)
+	got := runRedoubt(t, append(flags, "-a", "3", "-s", "0", "--timeout", "60", "true")...)
 	if got.code != 0 || !strings.Contains(got.stderr, "next in at least ") {
 		t.Errorf("exit code %d; stderr:\n%s", got.code, got.stderr)
 	}
