@@ -29,8 +29,6 @@ type Injector struct {
 	start   atomic.Pointer[time.Time]
 
 	dials, sent, arrivals, refused, struck, worked, abandoned, rejected atomic.Int64
-
-	dialling atomic.Bool // connections are made by DialContext
 }
 
 // New returns an injector whose time begins now. It returns an error if the

@@ -195,7 +195,7 @@ func TestSYNLossThenRefuse(t *testing.T) {
 	})
 }
 
-// With both a RoundTripper and a DialContext, only real connections lose SYNs.
+// A connection that is kept has no more SYNs to lose.
 func TestSYNLossKeepAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inj := newInjector(t, lossy(faults.SYNLoss{}, 1, time.Second))
@@ -204,7 +204,7 @@ func TestSYNLossKeepAlive(t *testing.T) {
 		for _, want := range []time.Duration{time.Second, 0} {
 			inj.StartAt(time.Now())
 			start := time.Now()
-			if _, _, err := get(t.Context(), inj.RoundTripper(base), ""); err != nil {
+			if _, _, err := get(t.Context(), base, ""); err != nil {
 				t.Fatal(err)
 			}
 			if took := time.Since(start); took != want {

@@ -13,9 +13,8 @@ import (
 // A nil base stands for the plan's Service, so that no socket is needed and a
 // bubble of testing/synctest can hold all of it.
 //
-// It knows no connections: Refuse, NoHost and SYNLoss befall each request, the
-// latter two unless the injector's DialContext is there to make them befall the
-// connections of base; and PerConn draws for each arrival. Requests by POST and PATCH are writes, see
+// It knows no connections: Refuse, NoHost and SYNLoss befall each request, as if
+// it made one, and PerConn draws for each arrival. Requests by POST and PATCH are writes, see
 // [Injector.Handler].
 func (i *Injector) RoundTripper(base http.RoundTripper) http.RoundTripper {
 	return &roundTripper{inj: i, base: base}
@@ -40,7 +39,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, context.Cause(req.Context())
 	}
-	if err := t.connect(req.Context(), req.URL.Hostname()); err != nil {
+	if err := i.dial(req.Context(), req.URL.Hostname()); err != nil {
 		closeBody(req)
 		return nil, err
 	}
@@ -64,14 +63,6 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		pacer:      i.pace(f, resp.ContentLength),
 	}
 	return resp, nil
-}
-
-// connect makes a connection for a request, unless the base does that.
-func (t *roundTripper) connect(ctx context.Context, host string) error {
-	if t.base != nil && t.inj.dialling.Load() {
-		return t.inj.reach(arrival{n: -1}, host)
-	}
-	return t.inj.dial(ctx, host)
 }
 
 // answer returns the response to req, its body not yet paced, and the fate of it.
