@@ -67,8 +67,8 @@
 // # Pitfalls
 //
 // An http.Handler has no say in connections that are not made yet: [Refuse],
-// [NoHost] and [SYNLoss] there are for the Proxy, DialContext or RoundTripper. A
-// handler that meets Refuse resets the connection.
+// [NoHost] and [SYNLoss] are for DialContext or RoundTripper, and a Proxy can
+// refuse too. A handler that meets Refuse resets the connection.
 //
 // Two events at the same instant of a bubble happen in any order. Let requests
 // begin at uneven instants if a run has to be exact.

@@ -53,20 +53,20 @@ type Refuse struct{}
 type NoHost struct{}
 
 // SYNLoss is an [Effect]: packets that ask for a connection are lost, each with
-// the fault's Chance. As TCP has it, one is sent again after a second, and then
-// after 2, 4, 8, 16 and 32, when it may be luckier or the window be over; 127 s
-// after the first the dial fails with ETIMEDOUT. The dial is put off, no packet is
-// really lost: it takes no privileges. If the answer to such a packet, the
-// SYN-ACK, may be lost as well, that is the same to the caller: the chance that
-// one of them is. With PerConn all packets of a dial share their fate.
+// the fault's Chance. No packet really is, which would take privileges: the dial
+// waits as long as TCP does, which sends one again after a second, and then after
+// 2, 4, 8, 16 and 32 more; 127 s after the first the dial fails with ETIMEDOUT. A
+// packet that is sent after the window gets through. If its answer, the SYN-ACK,
+// is lost, that looks the same: let the chance be that either is. With PerConn
+// all packets of a dial share their fate.
 type SYNLoss struct{}
 
 // PacketLoss is an [Effect]: packets of connections that exist are lost, each
 // with the fault's Chance. A request is one, and so is its answer, whatever their
-// size. As on Linux, one is sent again after 200 ms, then after twice as long each
-// time, up to two minutes, and after 15 minutes the connection fails with
-// ETIMEDOUT. Calls are put off, no packet is really lost. An answer that comes
-// without any work, such as that of [Status], is not lost.
+// size. No packet really is lost: calls wait as long as TCP on Linux does, which
+// sends one again after 200 ms, then after twice as long each time, up to two
+// minutes; after 15 minutes the connection fails with ETIMEDOUT. An answer that
+// comes without any work, such as that of [Status], is not lost.
 type PacketLoss struct{}
 
 // BlackHole is an [Effect]: the request is taken and never answered.

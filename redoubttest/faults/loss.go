@@ -54,10 +54,11 @@ func (p packet) err() error {
 func (i *Injector) transmit(ctx context.Context, a arrival, p packet) (fault string, err error) {
 	wait, sends := p.patience()
 	for send := range sends {
-		lost := false
-		if fault, lost = i.loses(a, p, send); !lost {
+		lostBy, lost := i.loses(a, p, send)
+		if !lost {
 			return "", nil
 		}
+		fault = lostBy
 		if err := sleep(ctx, wait); err != nil {
 			return fault, err
 		}
@@ -66,8 +67,8 @@ func (i *Injector) transmit(ctx context.Context, a arrival, p packet) (fault str
 	return fault, p.err()
 }
 
-// loses reports whether p is lost if it is sent now, for the nth time, and by
-// which fault.
+// loses reports whether p is lost if it is sent now, after it was sent as often as
+// send says, and by which fault.
 func (i *Injector) loses(a arrival, p packet, send int) (fault string, lost bool) {
 	for n, f := range i.plan.Faults {
 		if p.lostBy(f.Effect) && i.strikes(n, a, i.Elapsed(), uint64(p)<<8|uint64(send)) {

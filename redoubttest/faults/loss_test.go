@@ -80,7 +80,7 @@ func TestSYNLoss(t *testing.T) {
 						t.Errorf("%v after %v, want %v after %v", err, took, tt.err, tt.took)
 					}
 					var says net.Error
-					if tt.err != nil && !(errors.As(err, &says) && says.Timeout()) {
+					if tt.err != nil && (!errors.As(err, &says) || !says.Timeout()) {
 						t.Errorf("%v is no timeout", err)
 					}
 					if got, want := inj.Counts().Refused, map[bool]int64{true: 1}[tt.err != nil]; got != want {
