@@ -109,7 +109,7 @@ useful-within: 20s
 patience: 20s
 new-connections: true
 faults:
-  - during: {to: 900ms}
+  - during: {to: 2500ms}
     chance: 0.3
     syn-loss: true
 `)
