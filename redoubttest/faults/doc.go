@@ -49,6 +49,7 @@
 //   - [Freeze] when the answer is ready;
 //   - [Refuse] and [NoHost] when a connection is made, and Refuse also cuts what
 //     is under way when its window opens;
+//   - [SYNLoss] and [PacketLoss] each time that a packet is sent;
 //   - [Bandwidth] at each piece of a body.
 //
 // # Callers that leave
@@ -65,9 +66,9 @@
 //
 // # Pitfalls
 //
-// An http.Handler has no say in connections that are not made yet: [Refuse] and
-// [NoHost] there are for the Proxy, DialContext or RoundTripper. A handler that
-// meets Refuse resets the connection.
+// An http.Handler has no say in connections that are not made yet: [Refuse],
+// [NoHost] and [SYNLoss] are for DialContext or RoundTripper, and a Proxy can
+// refuse too. A handler that meets Refuse resets the connection.
 //
 // Two events at the same instant of a bubble happen in any order. Let requests
 // begin at uneven instants if a run has to be exact.

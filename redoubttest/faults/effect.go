@@ -52,6 +52,23 @@ type Refuse struct{}
 // that exist go on.
 type NoHost struct{}
 
+// SYNLoss is an [Effect]: packets that ask for a connection are lost, each with
+// the fault's Chance. No packet really is, which would take privileges: the dial
+// waits as long as TCP does, which sends one again after a second, and then after
+// 2, 4, 8, 16 and 32 more; 127 s after the first the dial fails with ETIMEDOUT. A
+// packet that is sent after the window gets through. If its answer, the SYN-ACK,
+// is lost, that looks the same: let the chance be that either is. With PerConn
+// all packets of a dial share their fate.
+type SYNLoss struct{}
+
+// PacketLoss is an [Effect]: packets of connections that exist are lost, each
+// with the fault's Chance. A request is one, and so is its answer, whatever their
+// size. No packet really is lost: calls wait as long as TCP on Linux does, which
+// sends one again after 200 ms, then after twice as long each time, up to two
+// minutes; after 15 minutes the connection fails with ETIMEDOUT. An answer that
+// comes without any work, such as that of [Status], is not lost.
+type PacketLoss struct{}
+
 // BlackHole is an [Effect]: the request is taken and never answered.
 type BlackHole struct{}
 
@@ -90,14 +107,16 @@ func (r Reset) name() string {
 	}
 	return "reset"
 }
-func (Refuse) name() string    { return "refuse" }
-func (NoHost) name() string    { return "no host" }
-func (BlackHole) name() string { return "black hole" }
-func (Freeze) name() string    { return "freeze" }
-func (Truncate) name() string  { return "truncate" }
-func (Drip) name() string      { return "drip" }
-func (Bandwidth) name() string { return "bandwidth" }
-func (Hangup) name() string    { return "hangup" }
+func (Refuse) name() string     { return "refuse" }
+func (NoHost) name() string     { return "no host" }
+func (SYNLoss) name() string    { return "syn loss" }
+func (PacketLoss) name() string { return "packet loss" }
+func (BlackHole) name() string  { return "black hole" }
+func (Freeze) name() string     { return "freeze" }
+func (Truncate) name() string   { return "truncate" }
+func (Drip) name() string       { return "drip" }
+func (Bandwidth) name() string  { return "bandwidth" }
+func (Hangup) name() string     { return "hangup" }
 
 func (s Status) check(bad report) {
 	if s.Code != 0 && (s.Code < 200 || s.Code > 599) {
@@ -129,11 +148,13 @@ func checkLatency(l Latency, bad report) {
 	}
 }
 
-func (Reset) check(report)     {}
-func (Refuse) check(report)    {}
-func (NoHost) check(report)    {}
-func (BlackHole) check(report) {}
-func (Freeze) check(report)    {}
+func (Reset) check(report)      {}
+func (Refuse) check(report)     {}
+func (NoHost) check(report)     {}
+func (SYNLoss) check(report)    {}
+func (PacketLoss) check(report) {}
+func (BlackHole) check(report)  {}
+func (Freeze) check(report)     {}
 
 func (t Truncate) check(bad report) {
 	if t.After < 0 {

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"math"
 	"net"
 	"net/http"
@@ -57,6 +58,14 @@ func errRefused() error {
 
 func errNoHost(host string) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}}
+}
+
+// asDialError makes err one of a dial.
+func asDialError(err error) error {
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return err
+	}
+	return &net.OpError{Op: "dial", Net: "tcp", Err: err}
 }
 
 // code returns the status of s.

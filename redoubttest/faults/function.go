@@ -19,13 +19,12 @@ func (i *Injector) Func(call func(context.Context) error) func(context.Context) 
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if e, fault := i.unreachable(i.Elapsed()); e != nil {
-			return i.refuse(e, fault, "")
+		if err := i.dial(ctx, ""); err != nil {
+			return err
 		}
-		a := i.arrive(arrival{request: requestID(ctx), writes: requestID(ctx) != ""})
 		ctx, cancel := i.untilCut(ctx)
 		defer cancel()
-		err := i.call(ctx, call, a)
+		err := i.call(ctx, call)
 		if errors.Is(err, errCut) {
 			return errReset()
 		}
@@ -33,7 +32,11 @@ func (i *Injector) Func(call func(context.Context) error) func(context.Context) 
 	}
 }
 
-func (i *Injector) call(ctx context.Context, call func(context.Context) error, a arrival) error {
+func (i *Injector) call(ctx context.Context, call func(context.Context) error) error {
+	a, err := i.arrive(ctx, arrival{request: requestID(ctx), writes: requestID(ctx) != ""})
+	if err != nil {
+		return err
+	}
 	f := i.fate(a)
 	switch {
 	case f.status != nil:
@@ -77,21 +80,24 @@ func (s Status) err() error {
 type DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // DialContext returns dial with those faults of the plan that keep connections
-// from being made: [Refuse], which also cuts the connections made before, and
-// [NoHost]. A nil dial is that of a zero [net.Dialer].
+// from being made: [Refuse], which also cuts the connections made before,
+// [NoHost] and [SYNLoss]. A nil dial is that of a zero [net.Dialer].
+//
+// What SYNLoss takes comes on top of dial's own timeout. One that is to hold for
+// both belongs around the function that is returned: http.Transport has none.
 func (i *Injector) DialContext(dial DialFunc) DialFunc {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		now := i.Elapsed()
-		if e, fault := i.unreachable(now); e != nil {
-			host, _, err := net.SplitHostPort(addr)
-			if err != nil {
-				host = addr
-			}
-			return nil, i.refuse(e, fault, host)
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			host = addr
 		}
+		if err := i.dial(ctx, host); err != nil {
+			return nil, asDialError(err)
+		}
+		now := i.Elapsed()
 		conn, err := dial(ctx, network, addr)
 		cut := i.nextCut(now)
 		if err != nil || cut == never {

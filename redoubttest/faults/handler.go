@@ -48,19 +48,20 @@ type handler struct {
 // ServeHTTP answers r, or does not.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i := h.inj
-	if e, fault := i.unreachable(i.Elapsed()); e != nil {
-		_ = i.refuse(e, fault, r.Host)
+	if i.reach(arrival{n: -1}, r.Host) != nil {
 		reset(w)
 	}
 	a := arrivalOf(r)
 	if c, ok := r.Context().Value(connKey{}).(*connection); ok {
 		a.conn, a.ordinal = c.id, c.requests.Add(1)
 	}
-	a = i.arrive(a)
-	f := i.fate(a)
-
 	ctx, cancel := i.untilCut(r.Context())
 	defer cancel()
+	a, err := i.arrive(ctx, a)
+	if err != nil {
+		reset(w)
+	}
+	f := i.fate(a)
 	switch {
 	case f.status != nil:
 		writeStatus(w, *f.status)

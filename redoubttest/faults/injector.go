@@ -28,7 +28,7 @@ type Injector struct {
 	ledger  ledger
 	start   atomic.Pointer[time.Time]
 
-	arrivals, refused, struck, worked, abandoned, rejected atomic.Int64
+	dials, sent, arrivals, refused, struck, worked, abandoned, rejected atomic.Int64
 }
 
 // New returns an injector whose time begins now. It returns an error if the
@@ -66,7 +66,7 @@ func (i *Injector) Elapsed() time.Duration { return time.Since(*i.start.Load()) 
 // Counts are what a dependency saw.
 type Counts struct {
 	Arrivals   int64 // requests and calls, whoever sent them
-	Refused    int64 // connections refused and names not resolved
+	Refused    int64 // connections refused, names not resolved, and dials given up since packets were lost
 	Struck     int64 // arrivals that some fault struck
 	Worked     int64 // pieces of work done
 	Abandoned  int64 // of these, done for callers that had left
@@ -99,7 +99,7 @@ type Kind string
 // The kinds of events.
 const (
 	Arrived    Kind = "arrived"    // a request came
-	Refused    Kind = "refused"    // a connection was refused, or the name not resolved
+	Refused    Kind = "refused"    // a connection was refused, the name not resolved, or a dial given up
 	Struck     Kind = "struck"     // a fault struck an arrival
 	Rejected   Kind = "rejected"   // an arrival found the queue full
 	Worked     Kind = "worked"     // a piece of work is done
@@ -133,12 +133,16 @@ type arrival struct {
 	writes  bool   // a repetition would be a second effect
 }
 
-// arrive counts an arrival.
-func (i *Injector) arrive(a arrival) arrival {
+// arrive waits for what is sent to arrive, and counts it.
+func (i *Injector) arrive(ctx context.Context, a arrival) (arrival, error) {
+	a.n = i.sent.Add(1) - 1
+	if _, err := i.transmit(ctx, a, request); err != nil {
+		return a, err
+	}
 	a.n = i.arrivals.Add(1) - 1
 	a.at = i.Elapsed()
 	i.tell(Arrived, a, "")
-	return a
+	return a, nil
 }
 
 // A fate is what befalls an arrival, as far as that is known when it comes.
@@ -172,7 +176,7 @@ func (i *Injector) fate(a arrival) fate {
 			f.lines = append(f.lines, shared{i.lines[n], fault.During})
 			continue
 		}
-		if !i.strikes(n, a, a.at) || !i.apply(n, a, &f) {
+		if !i.strikes(n, a, a.at, 0) || !i.apply(n, a, &f) {
 			continue
 		}
 		struck = true
@@ -225,8 +229,9 @@ func (i *Injector) apply(n int, a arrival, f *fate) bool {
 	return true
 }
 
-// strikes reports whether fault n befalls a at t.
-func (i *Injector) strikes(n int, a arrival, t time.Duration) bool {
+// strikes reports whether fault n befalls a at t. use tells several draws for one
+// arrival apart; whatever else is drawn for has one fate.
+func (i *Injector) strikes(n int, a arrival, t time.Duration, use uint64) bool {
 	f := i.plan.Faults[n]
 	if t < 0 || !f.During.Contains(t) || !f.at(i.replica(a)) {
 		return false
@@ -237,13 +242,13 @@ func (i *Injector) strikes(n int, a arrival, t time.Duration) bool {
 	unit := uint64(a.n)
 	switch {
 	case f.Per == PerRequest && a.request != "":
-		unit = hashString(a.request)
+		unit, use = hashString(a.request), 0
 	case f.Per == PerConn && a.conn != 0:
-		unit = a.conn
+		unit, use = a.conn, 0
 	case f.Per == PerWindow:
-		unit = f.During.opening(t)
+		unit, use = f.During.opening(t), 0
 	}
-	return i.draw(n, unit, 0) < f.Chance
+	return i.draw(n, unit, use) < f.Chance
 }
 
 // draw returns the random number of fault n for a unit. use tells several draws
@@ -273,9 +278,9 @@ func (f Fault) Label() string {
 	return f.Effect.name()
 }
 
-// unreachable returns the fault, if any, that keeps connections from being made
-// at t: Refuse or NoHost.
-func (i *Injector) unreachable(t time.Duration) (Effect, string) {
+// unreachable returns the fault, if any, that keeps the connection a from being
+// made at t: Refuse or NoHost. One that is there already, -1, needs no name.
+func (i *Injector) unreachable(a arrival, t time.Duration) (Effect, string) {
 	if t < 0 {
 		return nil, ""
 	}
@@ -286,12 +291,21 @@ func (i *Injector) unreachable(t time.Duration) (Effect, string) {
 				return f.Effect, f.Label()
 			}
 		case NoHost:
-			if i.strikes(n, arrival{}, t) {
+			if a.n >= 0 && i.strikes(n, a, t, 0) {
 				return f.Effect, f.Label()
 			}
 		}
 	}
 	return nil, ""
+}
+
+// reach returns why the connection a is not made, or goes no further if it is there
+// already.
+func (i *Injector) reach(a arrival, host string) error {
+	if e, fault := i.unreachable(a, i.Elapsed()); e != nil {
+		return i.refuse(e, fault, host)
+	}
+	return nil
 }
 
 // refuse counts a connection that was not made and returns the error for it.
@@ -334,7 +348,8 @@ func (i *Injector) finish(ctx context.Context, a arrival, f fate) error {
 	for {
 		thaw := i.thaw(a, i.Elapsed())
 		if thaw == 0 {
-			return nil
+			_, err := i.transmit(ctx, a, answering)
+			return err
 		}
 		if err := sleep(ctx, thaw-i.Elapsed()); err != nil {
 			return err
@@ -347,7 +362,7 @@ func (i *Injector) finish(ctx context.Context, a arrival, f fate) error {
 func (i *Injector) thaw(a arrival, t time.Duration) time.Duration {
 	var thaw time.Duration
 	for n, f := range i.plan.Faults {
-		if _, ok := f.Effect.(Freeze); !ok || !i.strikes(n, a, t) {
+		if _, ok := f.Effect.(Freeze); !ok || !i.strikes(n, a, t, 0) {
 			continue
 		}
 		_, end := f.During.bounds(t)

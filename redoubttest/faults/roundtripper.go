@@ -13,8 +13,8 @@ import (
 // A nil base stands for the plan's Service, so that no socket is needed and a
 // bubble of testing/synctest can hold all of it.
 //
-// It knows no connections: Refuse and NoHost befall each request, and PerConn
-// draws for each arrival. Requests by POST and PATCH are writes, see
+// It knows no connections: Refuse, NoHost and SYNLoss befall each request, as if
+// it made one, and PerConn draws for each arrival. Requests by POST and PATCH are writes, see
 // [Injector.Handler].
 func (i *Injector) RoundTripper(base http.RoundTripper) http.RoundTripper {
 	return &roundTripper{inj: i, base: base}
@@ -39,15 +39,12 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, context.Cause(req.Context())
 	}
-	if e, fault := i.unreachable(i.Elapsed()); e != nil {
+	if err := i.dial(req.Context(), req.URL.Hostname()); err != nil {
 		closeBody(req)
-		return nil, i.refuse(e, fault, req.URL.Hostname())
+		return nil, err
 	}
-	a := i.arrive(arrivalOf(req))
-	f := i.fate(a)
-
 	ctx, cancel := i.untilCut(req.Context())
-	resp, err := t.answer(ctx, req, a, f)
+	resp, f, err := t.answer(ctx, req)
 	if err != nil {
 		cancel()
 		if errors.Is(err, errCut) {
@@ -68,9 +65,20 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// answer returns the response to req, its body not yet paced. It closes the
-// request's body on every path.
-func (t *roundTripper) answer(ctx context.Context, req *http.Request, a arrival, f fate) (*http.Response, error) {
+// answer returns the response to req, its body not yet paced, and the fate of it.
+// It closes the request's body on every path.
+func (t *roundTripper) answer(ctx context.Context, req *http.Request) (*http.Response, fate, error) {
+	a, err := t.inj.arrive(ctx, arrivalOf(req))
+	if err != nil {
+		closeBody(req)
+		return nil, fate{}, err
+	}
+	f := t.inj.fate(a)
+	resp, err := t.respond(ctx, req, a, f)
+	return resp, f, err
+}
+
+func (t *roundTripper) respond(ctx context.Context, req *http.Request, a arrival, f fate) (*http.Response, error) {
 	if f.status != nil || f.reset || f.hole || t.base == nil {
 		drain(ctx, req)
 	}

@@ -147,7 +147,7 @@ func (s *station) run(j *job, start time.Duration) {
 // cost is how long work for a takes that starts at t.
 func (s *station) cost(a arrival, t time.Duration) time.Duration {
 	for n, f := range s.inj.plan.Faults {
-		if w, ok := f.Effect.(Work); ok && s.inj.strikes(n, a, t) {
+		if w, ok := f.Effect.(Work); ok && s.inj.strikes(n, a, t, 0) {
 			return max(0, w.Time(s.inj.draw(n, uint64(a.n), 1), f.During.elapsed(t)))
 		}
 	}

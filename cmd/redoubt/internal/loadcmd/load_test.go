@@ -439,7 +439,7 @@ func TestListAndSchema(t *testing.T) {
 	if got.code != 0 || strings.Count(got.stdout, "\n") < 24 {
 		t.Errorf("exit code %d: %s", got.code, got.stdout)
 	}
-	contains(t, "the list", got.stdout, "09-overload-trigger   two seconds of overload")
+	contains(t, "the list", got.stdout, "09-overload-trigger    two seconds of overload")
 	got, _ = drive(t, "--schema")
 	if got.code != 0 || got.stdout != string(engine.JSONSchema()) {
 		t.Errorf("exit code %d: %.200s", got.code, got.stdout)

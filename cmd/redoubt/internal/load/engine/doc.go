@@ -8,7 +8,8 @@
 //
 //   - A request is one call by the user's code. An attempt is one send by the
 //     middleware. An arrival is one request seen by the dependency; a connection
-//     that was refused, or a name that did not resolve, counts as one too.
+//     that was refused, a name that did not resolve, or a dial that was given up
+//     since its packets were lost, counts as one too.
 //   - A useful answer is the right one, complete, within the caller's limit,
 //     measured from the intended start. Goodput is useful answers a second.
 //   - Amplification is arrivals / requests, policy amplification is attempts /
@@ -50,7 +51,7 @@ package engine
 var Definitions = []struct{ Word, Meaning string }{
 	{"request", "one call by the user's code"},
 	{"attempt", "one send by the middleware"},
-	{"arrival", "one request seen by the dependency; a refused connection and a name that does not resolve count too"},
+	{"arrival", "one request seen by the dependency; a refused connection, a name that does not resolve and a dial that is given up count too"},
 	{"useful answer", "the right one, complete, within the caller's limit, measured from the intended start"},
 	{"goodput", "useful answers a second"},
 	{"amplification", "arrivals / requests"},

@@ -89,14 +89,20 @@ func protocols(s *scenario.Scenario) *http.Protocols {
 	return p
 }
 
-// transport returns a transport without proxies, for many calls to one host.
+// transport returns a transport without proxies, for many calls to one host. No
+// dial takes longer than a caller's patience.
 func transport(s *scenario.Scenario, injector *faults.Injector) *http.Transport {
-	dial := (&net.Dialer{Timeout: s.Patience}).DialContext
+	dial := new(net.Dialer).DialContext
 	if injector != nil {
 		dial = injector.DialContext(dial)
 	}
 	return &http.Transport{
-		DialContext:         dial,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, s.Patience)
+			defer cancel()
+			return dial(ctx, network, addr)
+		},
+		DisableKeepAlives:   s.NewConnections,
 		Protocols:           protocols(s),
 		MaxIdleConnsPerHost: 1024,
 		IdleConnTimeout:     90 * time.Second,

@@ -99,6 +99,34 @@ faults:
 	}
 }
 
+// A SYN that is lost is sent again after a second, and every request needs one.
+func TestLoopbackSYNLoss(t *testing.T) {
+	s := parse(t, `
+name: syn-loss
+duration: 1s
+rate: 50
+useful-within: 20s
+patience: 20s
+new-connections: true
+faults:
+  - during: {to: 2500ms}
+    chance: 0.3
+    syn-loss: true
+`)
+	report, err := Compare(t.Context(), Comparison{
+		Scenario: s, Seed: 1, Clients: []Client{Bare()},
+		Dependency: func() (Dependency, error) { return Loopback(s, 1) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := report.Clients[0]
+	if bare.Run.Useful != 50 || bare.ConnectionsOpened != 50 || bare.Run.Latency.MaxMS < 1000 {
+		t.Errorf("%d useful answers on %d connections in at most %v ms, want 50 on 50, some after 1000 ms",
+			bare.Run.Useful, bare.ConnectionsOpened, bare.Run.Latency.MaxMS)
+	}
+}
+
 func TestRemote(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(server.Close)

@@ -19,8 +19,14 @@
 //	  - useful@fault >= bare + 15
 //
 // A fault has exactly one effect, named as in package faults: status,
-// rate-limit, delay, work, reset, lost-answer, refuse, no-host, black-hole,
-// freeze, truncate, drip, bandwidth or hangup.
+// rate-limit, delay, work, reset, lost-answer, refuse, no-host, syn-loss,
+// packet-loss, black-hole, freeze, truncate, drip, bandwidth or hangup.
+//
+// Packets are not really lost, which takes privileges: dials and calls are put off
+// by as much time as TCP takes to send packets again. So it is the same on every
+// system, and before the server at a URL. There, and on the wire model, syn-loss
+// and no-host befall each request, as if it made a connection; elsewhere they
+// befall those that do, which is each with new-connections.
 //
 // Times that vary are written {uniform: [1ms, 5ms]}, {exponential: 5ms},
 // {lognormal: {median: 5ms, sigma: 0.5}} or, for effects with a window,

@@ -80,6 +80,7 @@ func (p *parser) scenario(n *yaml.Node) *Scenario {
 	t.duration("useful-within", &s.UsefulWithin, time.Millisecond, maxDuration)
 	t.duration("patience", &s.Patience, time.Millisecond, maxDuration)
 	read(t, "wire", &s.Wire, "model, http1 or http2", func(w Wire) bool { return w == Model || w == HTTP1 || w == HTTP2 })
+	t.flag("new-connections", &s.NewConnections)
 	t.duration("idle-timeout", &s.IdleTimeout, 0, maxDuration)
 	t.duration("line-latency", &s.LineLatency, 0, time.Minute)
 	t.integer("replicas", &s.Plan.Replicas, 1, 1000)
@@ -245,6 +246,12 @@ var effects = []struct {
 	}},
 	{"no-host", func(p *parser, n *yaml.Node, where string) faults.Effect {
 		return p.plain(n, where, faults.NoHost{})
+	}},
+	{"syn-loss", func(p *parser, n *yaml.Node, where string) faults.Effect {
+		return p.plain(n, where, faults.SYNLoss{})
+	}},
+	{"packet-loss", func(p *parser, n *yaml.Node, where string) faults.Effect {
+		return p.plain(n, where, faults.PacketLoss{})
 	}},
 	{"black-hole", func(p *parser, n *yaml.Node, where string) faults.Effect {
 		return p.plain(n, where, faults.BlackHole{})

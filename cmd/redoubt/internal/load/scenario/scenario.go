@@ -26,9 +26,10 @@ type Scenario struct {
 	UsefulWithin time.Duration // from the intended start
 	Patience     time.Duration // after which callers leave
 
-	Wire        Wire
-	IdleTimeout time.Duration // of the server's connections; 0 is never
-	LineLatency time.Duration // one way, on a wire that is not Model
+	Wire           Wire
+	NewConnections bool          // each attempt makes one, as on the wire Model; else they are kept
+	IdleTimeout    time.Duration // of the server's connections; 0 is never
+	LineLatency    time.Duration // one way, on a wire that is not Model
 
 	Plan    faults.Plan // without a seed and an observer
 	Windows []faults.Window

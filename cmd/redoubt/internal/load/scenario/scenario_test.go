@@ -22,7 +22,7 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("%s: %v", s.Name, err)
 		}
 	}
-	want := "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18 18b 22 23 24 26 28 29"
+	want := "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18 18b 19 20 20b 21 22 23 24 26 28 29"
 	if got := strings.Join(numbers, " "); got != want {
 		t.Errorf("scenarios: %s\nwant       %s", got, want)
 	}
@@ -55,6 +55,7 @@ body-limit: 1000
 useful-within: 2s
 patience: 4s
 wire: http1
+new-connections: true
 idle-timeout: 100ms
 line-latency: 1ms
 replicas: 4
@@ -76,6 +77,8 @@ faults:
   - {lost-answer: true}
   - {refuse: true}
   - {no-host: true}
+  - {syn-loss: true}
+  - {packet-loss: true}
   - {black-hole: true}
   - {freeze: true}
   - {truncate: {after: 700}}
@@ -87,7 +90,7 @@ targets: [useful >= 99]
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Rate != 50 || s.RateAt(1500*time.Millisecond) != 500 || !s.Poisson || s.Wire != HTTP1 || s.Plan.Service.Full.Code != 429 {
+	if s.Rate != 50 || s.RateAt(1500*time.Millisecond) != 500 || !s.Poisson || s.Wire != HTTP1 || !s.NewConnections || s.Plan.Service.Full.Code != 429 {
 		t.Errorf("got %+v", s)
 	}
 	f := s.Plan.Faults

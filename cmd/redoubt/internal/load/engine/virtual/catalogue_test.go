@@ -71,6 +71,18 @@ var bounds = map[string][]bound{
 			these, useful answers in the 5 s after 15 are 82 to 92 % instead of 95, whatever the cooldown, and 16
 			recovers later than bare.`,
 	}},
+	"21-syn-loss": {{
+		target: "p99 <= 600ms", honest: "p90 <= 600ms",
+		why: `Of three SYNs all are lost 2.7 % of the time, so that 99 % within 600 ms takes four, one each 190 ms at
+			most. An attempt may take 500 ms here, and a dial that is given up cannot be told from one that an
+			overloaded server did not take, so that its repetition costs budget: 20 % pay for 17 of the 43 retries
+			that 100 requests need here. A second dial that races the first from 250 ms on was tried,
+			around each attempt: 99.3 instead of 80.5 % useful, and a p99 of 797 instead of 1108 ms, so not 600. It is
+			not in the library. SYNs are mostly lost where the queue of a listener is full, which the second
+			connection of each client makes fuller; where a round trip is longer than the delay there are always
+			two; and connections that are kept (20b) have no SYN to lose. A client that must not wait can have it: see
+			TestWayOut.`,
+	}},
 	"23-stale-keep-alive": {{
 		target: "useful >= 100", honest: "useful >= bare",
 		why: `A write on a connection that the server is just closing can't be told from one that took effect, so it
@@ -192,11 +204,11 @@ func TestNever(t *testing.T) {
 
 // TestJitter holds the targets that do not hang on what is drawn, with the
 // breaker's jitter on and whatever the seed: that TestCatalogue met them is no
-// luck. In 06 a probe may be under way when the hole ends, and take the attempt's
+// luck. In 06 and 19 a probe may be under way when the hole ends, and take the attempt's
 // time to fail, before the last cooldown begins: one time in eighty.
 func TestJitter(t *testing.T) {
 	drawn := map[string]string{"recovery <= cooldown + 0.3s": "recovery <= cooldown + 0.8s"}
-	for _, name := range []string{"04", "05", "06", "07", "09", "15", "16", "24", "26", "28"} {
+	for _, name := range []string{"04", "05", "06", "07", "09", "15", "16", "19", "20", "24", "26", "28"} {
 		s := lookup(t, name)
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
@@ -217,7 +229,7 @@ func TestJitter(t *testing.T) {
 // two goroutines gets one, and the rate limit, where package retry's jitter on
 // top of Retry-After is not ours to seed.
 func TestSame(t *testing.T) {
-	for _, name := range []string{"03", "06", "09", "14", "16", "22", "26"} {
+	for _, name := range []string{"03", "06", "09", "14", "16", "20", "22", "26"} {
 		s := lookup(t, name)
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
@@ -251,6 +263,11 @@ func TestWayOut(t *testing.T) {
 		{scenario: "14", target: "useful@fault >= 95", options: func(c *redoubt.ClientConfig) {
 			c.Budget.Ratio = 0.5
 			c.Transport.HeaderTimeout = 330 * time.Millisecond
+		}},
+		{scenario: "21", target: "p99 <= 600ms", options: func(c *redoubt.ClientConfig) {
+			c.Budget.Ratio = 1
+			c.Retry.MaxAttempts, c.Retry.Backoff = 5, retry.Constant(5*time.Millisecond)
+			c.Transport.HeaderTimeout = 160 * time.Millisecond
 		}},
 		{scenario: "23", target: "useful >= 100", idle: 80 * time.Millisecond}, // the server's 100 ms, less a round trip
 	} {

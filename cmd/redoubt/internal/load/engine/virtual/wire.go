@@ -63,6 +63,7 @@ func (w *wired) Start(t time.Time, observe func(faults.Event)) error {
 	w.transport = &http.Transport{
 		DialContext:         w.injector.DialContext(w.dial),
 		Protocols:           protocols,
+		DisableKeepAlives:   w.scenario.NewConnections,
 		MaxIdleConnsPerHost: 256,
 		IdleConnTimeout:     90 * time.Second,
 	}
