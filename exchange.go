@@ -250,6 +250,16 @@ func (x *exchange) base() http.RoundTripper {
 // without a word on what the server said.
 func (x *exchange) unrepeated() bool { return x.overrides.once || x.redialled }
 
+// mostDialled is how many new connections the next attempt may use up. What
+// net/http can't be kept from sending again, such as a PUT without a body, has one
+// once it is known to be redialled.
+func (x *exchange) mostDialled() int {
+	if x.redialled {
+		return 1
+	}
+	return maxDialled
+}
+
 // rewindable reports whether another attempt would have the whole request body.
 func (x *exchange) rewindable() bool {
 	return !roundtrip.HasBody(x.req) || x.req.GetBody != nil || x.replay.rewindable()

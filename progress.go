@@ -29,7 +29,7 @@ type progress struct {
 	span         *telemetry.Send        // of this send, also if a hedge of it won
 	limit        time.Duration          // on silence until the headers; 0 is none
 	expects      bool                   // the request may ask for leave to send its body
-	fresh        bool                   // the request asks for a new connection
+	most         int                    // new connections that it may use up
 	trace        *httptrace.ClientTrace // if Base asked for it
 	phase        Phase
 	connecting   bool // net/http told of its wish for a connection
@@ -128,22 +128,18 @@ func (p *progress) note(what func()) {
 
 func (p *progress) wantsConn() { p.connecting = true }
 
-// maxDialled is how many new connections one send may use up, and maxFresh how
-// many if it asks for one by Request.Close. Connections that wait in the pool may
-// all have died; but a new one of HTTP/2 that ends with a stream that the server
-// refused, as it does after GOAWAY, PROTOCOL_ERROR and Request.Close, net/http
-// would replace for ever, without a pause.
-const (
-	maxDialled = 8
-	maxFresh   = 3
-)
+// maxDialled is how many new connections one send may use up. Those that wait in
+// the pool may all have died; but a new one of HTTP/2 that ends with a stream that
+// the server refused, as it does after GOAWAY, PROTOCOL_ERROR and Request.Close,
+// net/http would replace for ever, without a pause.
+const maxDialled = 3
 
 func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	p.conns++
 	if !info.Reused {
 		p.dialled++
 	}
-	if p.dialled > maxDialled || p.fresh && p.dialled > maxFresh {
+	if p.dialled > p.most {
 		p.send.cancel(errEndless)
 		return
 	}
