@@ -76,7 +76,7 @@ func tlsFault(err error) (fault, bool) {
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
 		return fault{class: "tls"}, true
 	}
-	if strings.Contains(err.Error(), "CRYPTO_ERROR 0x1") { // a fatal alert by way of QUIC
+	if _, ok := afterPrefix(err, "CRYPTO_ERROR 0x1"); ok { // a fatal alert by way of QUIC
 		return fault{class: "tls"}, true
 	}
 	return fault{}, false
@@ -167,15 +167,21 @@ func http2Code(err error) (uint32, bool) {
 	if stream, ok := errors.AsType[http2StreamError](err); ok {
 		return stream.Code, true
 	}
+	text, ok := afterPrefix(err, "stream error: stream ID ")
+	_, text, _ = strings.Cut(text, "; ")
+	name, _, _ := strings.Cut(text, "; ")
+	return http2Names[name], ok
+}
+
+// afterPrefix returns the rest of the text of the first error in err's chain that
+// begins with prefix. Elsewhere in a text that may be words of the server's.
+func afterPrefix(err error, prefix string) (rest string, ok bool) {
 	for ; err != nil; err = errors.Unwrap(err) {
-		// Elsewhere in a text these may be words of the server's.
-		if text, ok := strings.CutPrefix(err.Error(), "stream error: stream ID "); ok {
-			_, text, _ = strings.Cut(text, "; ")
-			name, _, _ := strings.Cut(text, "; ")
-			return http2Names[name], true
+		if rest, ok = strings.CutPrefix(err.Error(), prefix); ok {
+			return rest, true
 		}
 	}
-	return 0, false
+	return "", false
 }
 
 func http2Fault(err error) (fault, bool) {
