@@ -25,9 +25,9 @@ type exchange struct {
 	root hostContext
 
 	idempotent  bool
-	replay      *replay   // of a request body without GetBody
-	bodyUsed    bool      // the caller's own body was handed to Base
-	uploading   *progress // of the send that had it, or its like, last
+	replay      *replay       // of a request body without GetBody
+	uploaded    io.ReadCloser // the body that Base was handed last, the caller's own or one of GetBody
+	uploading   *progress     // of the send that had it
 	sends       int
 	fresh       bool              // the next attempt wants a new connection
 	misdirected bool              // 421 was seen
@@ -272,7 +272,7 @@ func (x *exchange) body(ctx context.Context) (io.ReadCloser, func() (io.ReadClos
 		return x.req.Body, x.req.GetBody, nil
 	}
 	if x.replay == nil {
-		return x.bodyAgain()
+		return x.bodyAgain(ctx)
 	}
 	if !x.replay.rewindable() {
 		return nil, nil, errRewind
@@ -289,13 +289,15 @@ func (x *exchange) body(ctx context.Context) (io.ReadCloser, func() (io.ReadClos
 	return x.replay.reader(ctx), getBody, nil
 }
 
-func (x *exchange) bodyAgain() (io.ReadCloser, func() (io.ReadCloser, error), error) {
-	if !x.bodyUsed {
-		x.bodyUsed = true
-		return x.req.Body, x.req.GetBody, nil
+func (x *exchange) bodyAgain(ctx context.Context) (io.ReadCloser, func() (io.ReadCloser, error), error) {
+	if x.uploaded == nil {
+		x.uploaded = x.req.Body
+		return x.uploaded, x.req.GetBody, nil
 	}
-	x.uploading.supersede()
-	body, err := x.req.GetBody()
+	body, err := x.uploading.upload.HandOver(ctx, x.uploaded, x.req.GetBody)
+	if body != nil {
+		x.uploaded = body
+	}
 	return body, x.req.GetBody, err
 }
 
@@ -304,7 +306,7 @@ func (x *exchange) closeRequestBody() {
 	switch {
 	case x.replay != nil:
 		_ = x.replay.release()
-	case !x.bodyUsed:
+	case x.uploaded == nil:
 		roundtrip.CloseBody(x.req)
 	}
 }

@@ -41,8 +41,8 @@ type progress struct {
 	waiting      time.Time // since when for leave to send the body
 	granted      bool      // that leave, perhaps before waiting is told of
 	stopped      bool      // the headers have arrived, or an error
-	superseded   bool      // by another send with the same body
-	bodyErr      error     // of the caller's body
+	upload       roundtrip.Upload
+	bodyErr      error // of the caller's body
 }
 
 // begin gives the send its first limit.
@@ -179,20 +179,13 @@ func (p *progress) continued() {
 }
 
 // bodyRead and bodyGave stand around each Read of the request body: while
-// that waits for its producer, nobody can blame the server. bodyRead reports
-// whether the body is still this send's to read.
-func (p *progress) bodyRead() bool {
+// that waits for its producer, nobody can blame the server.
+func (p *progress) bodyRead() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.continued()
 	_ = p.lift(noProgress)
-	return !p.superseded
 }
-
-// supersede takes the request body away from the send, since another is about to
-// have it: net/http may go on with an upload after RoundTrip has returned, and
-// GetBody may do no more than rewind what it gave out before.
-func (p *progress) supersede() { p.note(func() { p.superseded = true }) }
 
 func (p *progress) bodyGave(err error) {
 	p.note(func() {

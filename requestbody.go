@@ -42,9 +42,11 @@ type watchedBody struct {
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
-	if !b.progress.bodyRead() {
+	if !b.progress.upload.Begin() {
 		return 0, http.ErrBodyReadAfterClose
 	}
+	defer b.progress.upload.End()
+	b.progress.bodyRead()
 	n, err := b.ReadCloser.Read(p)
 	if b.closed.Load() {
 		b.progress.bodyGave(nil)
