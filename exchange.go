@@ -305,7 +305,7 @@ func (x *exchange) bodyAgain(ctx context.Context) (io.ReadCloser, func() (io.Rea
 func (x *exchange) closeRequestBody() {
 	switch {
 	case x.replay != nil:
-		_ = x.replay.release()
+		_ = x.replay.release(nil)
 	case x.uploaded == nil:
 		roundtrip.CloseBody(x.req)
 	}

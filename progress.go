@@ -2,6 +2,7 @@ package redoubt
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"time"
@@ -42,7 +43,8 @@ type progress struct {
 	granted      bool      // that leave, perhaps before waiting is told of
 	stopped      bool      // the headers have arrived, or an error
 	upload       roundtrip.Upload
-	bodyErr      error // of the caller's body
+	bodyErr      error // of a Read of the caller's body
+	closeErr     error // of its Close
 }
 
 // begin gives the send its first limit.
@@ -230,8 +232,13 @@ func (p *progress) unsent(err error) bool {
 	return p.conns == 0 || p.wroteHeaders == 0 && err.Error() == closedIdle
 }
 
-func (p *progress) state() (Phase, error) {
+// state returns how far the send got, and the error of the request body if that may
+// be why it ended with err.
+func (p *progress) state(err error) (Phase, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closeErr != nil && errors.Is(err, p.closeErr) {
+		return p.phase, p.closeErr
+	}
 	return p.phase, p.bodyErr
 }

@@ -408,6 +408,38 @@ func TestTransport_FailingRequestBody(t *testing.T) {
 	})
 }
 
+// Package http fails a request whose body fails to close, such as one that finds out
+// then that it was cut short. That is nobody else's failure either.
+func TestTransport_RequestBodyFailsToClose(t *testing.T) {
+	broken := errors.New("cut short")
+	for _, again := range []bool{false, true} {
+		var l log
+		bubble(t, statuses(&l, 200), func(t *testing.T, s *memhttp.Server) {
+			content := &failsToClose{strings.NewReader("begin"), broken}
+			req := newRequest(t.Context(), t, "PUT", content)
+			req.Body = content
+			if again {
+				req.GetBody = func() (io.ReadCloser, error) { return content, nil }
+			}
+			b := breaker.New(breaker.Config{Name: "b", Consecutive: 1})
+			_, err := (&redoubt.Transport{Base: s.Transport, Layer: redoubt.Stack{every(time.Second, 3), b}}).RoundTrip(req)
+			failure, ok := errors.AsType[*redoubt.SendError](err)
+			if !errors.Is(err, broken) || !ok || failure.ErrorType() != "request_body" || b.State() != breaker.Closed {
+				t.Errorf("GetBody %t: err = %v, breaker %v; want the body's error and closed", again, err, b.State())
+			}
+		})
+	}
+}
+
+// A failsToClose fails to close.
+type failsToClose struct {
+	io.Reader
+
+	err error
+}
+
+func (b *failsToClose) Close() error { return b.err }
+
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
