@@ -209,8 +209,7 @@ func http2Fault(err error) (fault, bool) {
 // under way when the server closed it.
 const closedIdle = "http: server closed idle connection"
 
-// knownTexts are errors of net/http that have no type, and those of HTTP/3, whose
-// types are quic-go's.
+// knownTexts are errors of net/http that have no type.
 var knownTexts = []struct {
 	text  string
 	fault fault
@@ -231,11 +230,22 @@ var knownTexts = []struct {
 	{"GOAWAY from server ErrCode:HTTP_1_1_REQUIRED", fault{class: "http2_http_1_1_required", untouched: true}},
 	{"GOAWAY from server ErrCode:ENHANCE_YOUR_CALM", fault{class: "http2_enhance_your_calm", passing: true, untouched: true, throttled: true}},
 	{"GOAWAY from server ErrCode:", fault{class: "http2_goaway", passing: true, untouched: true}},
-	{"H3_REQUEST_REJECTED", fault{class: "http3_request_rejected", passing: true, untouched: true}},
-	{"H3_EXCESSIVE_LOAD", fault{class: "http3_excessive_load", passing: true, throttled: true}},
-	{"H3_REQUEST_CANCELLED", fault{class: "http3_stream_error", passing: true}},
-	{"H3_INTERNAL_ERROR", fault{class: "http3_stream_error", passing: true}},
-	{"H3_NO_ERROR", fault{class: "http3_stream_error", passing: true}},
+}
+
+// http3Faults are errors of HTTP/3 by their code, since their types are quic-go's.
+var http3Faults = map[string]fault{
+	"H3_REQUEST_REJECTED":  {class: "http3_request_rejected", passing: true, untouched: true},
+	"H3_EXCESSIVE_LOAD":    {class: "http3_excessive_load", passing: true, throttled: true},
+	"H3_REQUEST_CANCELLED": {class: "http3_stream_error", passing: true},
+	"H3_INTERNAL_ERROR":    {class: "http3_stream_error", passing: true},
+	"H3_NO_ERROR":          {class: "http3_stream_error", passing: true},
+}
+
+// http3Code returns the first code of HTTP/3 in text. What comes after it may be
+// words of the server's.
+func http3Code(text string) string {
+	_, after, _ := strings.Cut(text, "H3_")
+	return "H3_" + after[:len(after)-len(strings.TrimLeft(after, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"))]
 }
 
 func textFault(text string) fault {
@@ -243,6 +253,9 @@ func textFault(text string) fault {
 		if strings.Contains(text, known.text) {
 			return known.fault
 		}
+	}
+	if f, ok := http3Faults[http3Code(text)]; ok {
+		return f
 	}
 	if roundtrip.Invalid(text) {
 		return fault{class: "invalid_request", local: true}

@@ -469,6 +469,9 @@ func TestTransport_116_119_StreamErrorsOfOtherBases(t *testing.T) {
 		{`net/http: HTTP/1.x transport connection broken: malformed HTTP response "H3_REQUEST_REJECTED"`, "connection_broken", 3, 1, false},
 		{`net/http: HTTP/1.x transport connection broken: malformed HTTP response "CRYPTO_ERROR 0x12a"`, "connection_broken", 3, 1, false},
 		{"INTERNAL_ERROR (remote): CRYPTO_ERROR 0x12a", "_OTHER", 1, 1, false},
+		{"H3_NO_ERROR: H3_REQUEST_REJECTED", "http3_stream_error", 3, 1, false},
+		{"H3_FRAME_ERROR: H3_REQUEST_REJECTED", "_OTHER", 1, 1, false},
+		{"H3_REQUEST_REJECTED: busy", "http3_request_rejected", 3, 3, false},
 		{`http2: server sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=NO_ERROR, debug="graceful shutdown GOAWAY"`, "http2_goaway", 3, 1, false},
 	} {
 		t.Run(tt.text, func(t *testing.T) {
