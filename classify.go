@@ -76,7 +76,7 @@ func tlsFault(err error) (fault, bool) {
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
 		return fault{class: "tls"}, true
 	}
-	if strings.Contains(err.Error(), "CRYPTO_ERROR 0x1") { // a fatal alert by way of QUIC
+	if _, ok := afterPrefix(err, "CRYPTO_ERROR 0x1"); ok { // a fatal alert by way of QUIC
 		return fault{class: "tls"}, true
 	}
 	return fault{}, false
@@ -167,15 +167,21 @@ func http2Code(err error) (uint32, bool) {
 	if stream, ok := errors.AsType[http2StreamError](err); ok {
 		return stream.Code, true
 	}
+	text, ok := afterPrefix(err, "stream error: stream ID ")
+	_, text, _ = strings.Cut(text, "; ")
+	name, _, _ := strings.Cut(text, "; ")
+	return http2Names[name], ok
+}
+
+// afterPrefix returns the rest of the text of the first error in err's chain that
+// begins with prefix. Elsewhere in a text that may be words of the server's.
+func afterPrefix(err error, prefix string) (rest string, ok bool) {
 	for ; err != nil; err = errors.Unwrap(err) {
-		// Elsewhere in a text these may be words of the server's.
-		if text, ok := strings.CutPrefix(err.Error(), "stream error: stream ID "); ok {
-			_, text, _ = strings.Cut(text, "; ")
-			name, _, _ := strings.Cut(text, "; ")
-			return http2Names[name], true
+		if rest, ok = strings.CutPrefix(err.Error(), prefix); ok {
+			return rest, true
 		}
 	}
-	return 0, false
+	return "", false
 }
 
 func http2Fault(err error) (fault, bool) {
@@ -203,8 +209,7 @@ func http2Fault(err error) (fault, bool) {
 // under way when the server closed it.
 const closedIdle = "http: server closed idle connection"
 
-// knownTexts are errors of net/http that have no type, and those of HTTP/3, whose
-// types are quic-go's.
+// knownTexts are errors of net/http that have no type.
 var knownTexts = []struct {
 	text  string
 	fault fault
@@ -225,11 +230,22 @@ var knownTexts = []struct {
 	{"GOAWAY from server ErrCode:HTTP_1_1_REQUIRED", fault{class: "http2_http_1_1_required", untouched: true}},
 	{"GOAWAY from server ErrCode:ENHANCE_YOUR_CALM", fault{class: "http2_enhance_your_calm", passing: true, untouched: true, throttled: true}},
 	{"GOAWAY from server ErrCode:", fault{class: "http2_goaway", passing: true, untouched: true}},
-	{"H3_REQUEST_REJECTED", fault{class: "http3_request_rejected", passing: true, untouched: true}},
-	{"H3_EXCESSIVE_LOAD", fault{class: "http3_excessive_load", passing: true, throttled: true}},
-	{"H3_REQUEST_CANCELLED", fault{class: "http3_stream_error", passing: true}},
-	{"H3_INTERNAL_ERROR", fault{class: "http3_stream_error", passing: true}},
-	{"H3_NO_ERROR", fault{class: "http3_stream_error", passing: true}},
+}
+
+// http3Faults are errors of HTTP/3 by their code, since their types are quic-go's.
+var http3Faults = map[string]fault{
+	"H3_REQUEST_REJECTED":  {class: "http3_request_rejected", passing: true, untouched: true},
+	"H3_EXCESSIVE_LOAD":    {class: "http3_excessive_load", passing: true, throttled: true},
+	"H3_REQUEST_CANCELLED": {class: "http3_stream_error", passing: true},
+	"H3_INTERNAL_ERROR":    {class: "http3_stream_error", passing: true},
+	"H3_NO_ERROR":          {class: "http3_stream_error", passing: true},
+}
+
+// http3Code returns the first code of HTTP/3 in text. What comes after it may be
+// words of the server's.
+func http3Code(text string) string {
+	_, after, _ := strings.Cut(text, "H3_")
+	return "H3_" + after[:len(after)-len(strings.TrimLeft(after, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"))]
 }
 
 func textFault(text string) fault {
@@ -237,6 +253,9 @@ func textFault(text string) fault {
 		if strings.Contains(text, known.text) {
 			return known.fault
 		}
+	}
+	if f, ok := http3Faults[http3Code(text)]; ok {
+		return f
 	}
 	if roundtrip.Invalid(text) {
 		return fault{class: "invalid_request", local: true}

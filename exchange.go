@@ -25,9 +25,9 @@ type exchange struct {
 	root hostContext
 
 	idempotent  bool
-	replay      *replay   // of a request body without GetBody
-	bodyUsed    bool      // the caller's own body was handed to Base
-	uploading   *progress // of the send that had it, or its like, last
+	replay      *replay       // of a request body without GetBody
+	uploaded    io.ReadCloser // the body that Base was handed last, the caller's own or one of GetBody
+	uploading   *progress     // of the send that had it
 	sends       int
 	fresh       bool              // the next attempt wants a new connection
 	misdirected bool              // 421 was seen
@@ -250,6 +250,16 @@ func (x *exchange) base() http.RoundTripper {
 // without a word on what the server said.
 func (x *exchange) unrepeated() bool { return x.overrides.once || x.redialled }
 
+// mostDialled is how many new connections the next attempt may use up. What
+// net/http can't be kept from sending again, such as a PUT without a body, has one
+// once it is known to be redialled.
+func (x *exchange) mostDialled() int {
+	if x.redialled {
+		return 1
+	}
+	return maxDialled
+}
+
 // rewindable reports whether another attempt would have the whole request body.
 func (x *exchange) rewindable() bool {
 	return !roundtrip.HasBody(x.req) || x.req.GetBody != nil || x.replay.rewindable()
@@ -262,7 +272,7 @@ func (x *exchange) body(ctx context.Context) (io.ReadCloser, func() (io.ReadClos
 		return x.req.Body, x.req.GetBody, nil
 	}
 	if x.replay == nil {
-		return x.bodyAgain()
+		return x.bodyAgain(ctx)
 	}
 	if !x.replay.rewindable() {
 		return nil, nil, errRewind
@@ -279,13 +289,15 @@ func (x *exchange) body(ctx context.Context) (io.ReadCloser, func() (io.ReadClos
 	return x.replay.reader(ctx), getBody, nil
 }
 
-func (x *exchange) bodyAgain() (io.ReadCloser, func() (io.ReadCloser, error), error) {
-	if !x.bodyUsed {
-		x.bodyUsed = true
-		return x.req.Body, x.req.GetBody, nil
+func (x *exchange) bodyAgain(ctx context.Context) (io.ReadCloser, func() (io.ReadCloser, error), error) {
+	if x.uploaded == nil {
+		x.uploaded = x.req.Body
+		return x.uploaded, x.req.GetBody, nil
 	}
-	x.uploading.supersede()
-	body, err := x.req.GetBody()
+	body, err := x.uploading.upload.HandOver(ctx, x.uploaded, x.req.GetBody)
+	if body != nil {
+		x.uploaded = body
+	}
 	return body, x.req.GetBody, err
 }
 
@@ -293,8 +305,8 @@ func (x *exchange) bodyAgain() (io.ReadCloser, func() (io.ReadCloser, error), er
 func (x *exchange) closeRequestBody() {
 	switch {
 	case x.replay != nil:
-		_ = x.replay.release()
-	case !x.bodyUsed:
+		_ = x.replay.release(nil)
+	case x.uploaded == nil:
 		roundtrip.CloseBody(x.req)
 	}
 }

@@ -25,7 +25,9 @@ func WithIdempotent(ctx context.Context) context.Context {
 // most once, whatever its method and its layers. It also keeps package net/http
 // from its own silent replay on a connection that turns out to be closed, except
 // of a request without a body that is TRACE or, not being GET, HEAD or OPTIONS,
-// has an Idempotency-Key header. It overrules [WithIdempotent].
+// has an Idempotency-Key header. Nothing keeps net/http from sending a request
+// without a body, unless it is one of those three, once more over HTTP/2 if the
+// server refused its stream. It overrules [WithIdempotent].
 func WithoutRetry(ctx context.Context) context.Context {
 	o := overridesOf(ctx)
 	o.once = true

@@ -2,6 +2,7 @@ package redoubt
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"time"
@@ -29,7 +30,7 @@ type progress struct {
 	span         *telemetry.Send        // of this send, also if a hedge of it won
 	limit        time.Duration          // on silence until the headers; 0 is none
 	expects      bool                   // the request may ask for leave to send its body
-	fresh        bool                   // the request asks for a new connection
+	most         int                    // new connections that it may use up
 	trace        *httptrace.ClientTrace // if Base asked for it
 	phase        Phase
 	connecting   bool // net/http told of its wish for a connection
@@ -41,8 +42,9 @@ type progress struct {
 	waiting      time.Time // since when for leave to send the body
 	granted      bool      // that leave, perhaps before waiting is told of
 	stopped      bool      // the headers have arrived, or an error
-	superseded   bool      // by another send with the same body
-	bodyErr      error     // of the caller's body
+	upload       roundtrip.Upload
+	bodyErr      error // of a Read of the caller's body
+	closeErr     error // of its Close
 }
 
 // begin gives the send its first limit.
@@ -128,22 +130,18 @@ func (p *progress) note(what func()) {
 
 func (p *progress) wantsConn() { p.connecting = true }
 
-// maxDialled is how many new connections one send may use up, and maxFresh how
-// many if it asks for one by Request.Close. Connections that wait in the pool may
-// all have died; but a new one of HTTP/2 that ends with a stream that the server
-// refused, as it does after GOAWAY, PROTOCOL_ERROR and Request.Close, net/http
-// would replace for ever, without a pause.
-const (
-	maxDialled = 8
-	maxFresh   = 3
-)
+// maxDialled is how many new connections one send may use up. Those that wait in
+// the pool may all have died; but a new one of HTTP/2 that ends with a stream that
+// the server refused, as it does after GOAWAY, PROTOCOL_ERROR and Request.Close,
+// net/http would replace for ever, without a pause.
+const maxDialled = 3
 
 func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	p.conns++
 	if !info.Reused {
 		p.dialled++
 	}
-	if p.dialled > maxDialled || p.fresh && p.dialled > maxFresh {
+	if p.dialled > p.most {
 		p.send.cancel(errEndless)
 		return
 	}
@@ -183,20 +181,13 @@ func (p *progress) continued() {
 }
 
 // bodyRead and bodyGave stand around each Read of the request body: while
-// that waits for its producer, nobody can blame the server. bodyRead reports
-// whether the body is still this send's to read.
-func (p *progress) bodyRead() bool {
+// that waits for its producer, nobody can blame the server.
+func (p *progress) bodyRead() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.continued()
 	_ = p.lift(noProgress)
-	return !p.superseded
 }
-
-// supersede takes the request body away from the send, since another is about to
-// have it: net/http may go on with an upload after RoundTrip has returned, and
-// GetBody may do no more than rewind what it gave out before.
-func (p *progress) supersede() { p.note(func() { p.superseded = true }) }
 
 func (p *progress) bodyGave(err error) {
 	p.note(func() {
@@ -241,8 +232,13 @@ func (p *progress) unsent(err error) bool {
 	return p.conns == 0 || p.wroteHeaders == 0 && err.Error() == closedIdle
 }
 
-func (p *progress) state() (Phase, error) {
+// state returns how far the send got, and the error of the request body if that may
+// be why it ended with err.
+func (p *progress) state(err error) (Phase, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closeErr != nil && errors.Is(err, p.closeErr) {
+		return p.phase, p.closeErr
+	}
 	return p.phase, p.bodyErr
 }

@@ -34,8 +34,8 @@ func (s *sending) request() (*http.Request, error) {
 	if x.unrepeated() {
 		forbidReplay(out)
 	}
-	s.progress.fresh = x.fresh && !roundtrip.Upgrades(out)
-	out.Close = out.Close || s.progress.fresh
+	s.progress.most = x.mostDialled()
+	out.Close = out.Close || x.fresh && !roundtrip.Upgrades(out)
 	s.progress.expects = expectsContinue(out) || x.t.Prepare != nil
 	if x.t.Prepare != nil {
 		s.unprepared, s.prepared = out.WithContext(s.ctx), out

@@ -42,9 +42,11 @@ type watchedBody struct {
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
-	if !b.progress.bodyRead() {
+	if !b.progress.upload.Begin() {
 		return 0, http.ErrBodyReadAfterClose
 	}
+	defer b.progress.upload.End()
+	b.progress.bodyRead()
 	n, err := b.ReadCloser.Read(p)
 	if b.closed.Load() {
 		b.progress.bodyGave(nil)
@@ -56,7 +58,11 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 
 func (b *watchedBody) Close() error {
 	b.closed.Store(true)
-	return b.ReadCloser.Close()
+	err := b.ReadCloser.Close()
+	if err != nil {
+		b.progress.note(func() { b.progress.closeErr = err })
+	}
+	return err
 }
 
 // A replay is a request body without GetBody that several attempts read: each
@@ -73,8 +79,9 @@ type replay struct {
 	read   int64 // bytes read of body
 	err    error // after the last of them
 	active *replayReader
-	shut   bool // body is closed
-	users  int  // the call, and readers not closed
+	last   *replayReader // that was active
+	shut   bool          // body is closed
+	users  int           // the call, and readers not closed
 }
 
 func newReplay(body io.ReadCloser, limit int64) *replay {
@@ -107,11 +114,13 @@ func (r *replay) reader(ctx context.Context) io.ReadCloser {
 	return reader
 }
 
-// release gives up one use of the body, and closes it with the last.
-func (r *replay) release() error {
+// release gives up one use of the body, that of reader or, if it is nil, of the call.
+// It closes the body with the last that could go on with it.
+func (r *replay) release(reader *replayReader) error {
 	r.mu.Lock()
 	r.users--
-	last := r.users == 0 && !r.shut
+	alone := reader != nil && reader == r.last && r.active == nil && !r.whole()
+	last := !r.shut && (r.users == 0 || alone)
 	r.shut = r.shut || last
 	r.mu.Unlock()
 	if !last {
@@ -147,7 +156,7 @@ func (r *replay) begin(p []byte, reader *replayReader) (int, error, bool) {
 	}
 	n, err, ok := r.knownLocked(p, reader.off)
 	if !ok {
-		r.active = reader
+		r.active, r.last = reader, reader
 	}
 	return n, err, ok
 }
@@ -217,7 +226,7 @@ func (r *replayReader) Close() error {
 		r.forget()
 	}
 	var err error
-	r.once.Do(func() { err = r.replay.release() })
+	r.once.Do(func() { err = r.replay.release(r) })
 	return err
 }
 

@@ -142,7 +142,7 @@ func TestReplay_ReadUnderWay(t *testing.T) {
 			if r.rewindable() == (limit == 0) {
 				t.Errorf("limit %d: rewindable %v at last", limit, r.rewindable())
 			}
-			if err := r.release(); err != nil || body.closes > 1 {
+			if err := r.release(nil); err != nil || body.closes > 1 {
 				t.Errorf("limit %d: %v, closed %d times", limit, err, body.closes)
 			}
 			_ = body.Close()
@@ -216,7 +216,7 @@ func TestReplay_ClosedWithTheLast(t *testing.T) {
 			t.Fatalf("%v, closed %d times with two users left", err, body.closes)
 		}
 	}
-	if err := r.release(); err != nil || body.closes != 0 {
+	if err := r.release(nil); err != nil || body.closes != 0 {
 		t.Fatalf("%v, closed %d times with one user left", err, body.closes)
 	}
 	if err := second.Close(); err != broken || body.closes != 1 || r.rewindable() {

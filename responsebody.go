@@ -20,7 +20,8 @@ type responseBody struct {
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	if b.ended && !b.closed.Load() { // the end is final, though a Base may look at the context, which has ended with it
+	closed := b.closed.Load()
+	if b.ended && !closed { // the end is final, though a Base may look at the context, which has ended with it
 		return 0, io.EOF
 	}
 	if b.limit > 0 {
@@ -32,7 +33,9 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		b.ended = err == io.EOF //nolint:errorlint // Only EOF itself is the end.
-		err = b.sending.bodyError(err)
+		if !closed {            // or else Base knows best, whatever ended meanwhile
+			err = b.sending.bodyError(err)
+		}
 		b.sending.end(err)
 	}
 	return n, err

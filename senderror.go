@@ -175,6 +175,19 @@ func (f *callError) Timeout() bool {
 	return says.TimedOut(f.err)
 }
 
+// Temporary is for url.Error as well, which net/http's own errors tell it: each
+// timeout is temporary.
+func (f *callError) Temporary() bool {
+	if f.done != nil || f.Timeout() {
+		return f.Timeout()
+	}
+	e, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](f.err)
+	return ok && e.Temporary()
+}
+
 // maxEarlier bounds what is remembered of earlier attempts.
 const maxEarlier = 8
 

@@ -187,7 +187,7 @@ func (s *sending) fail(err error) error {
 	default:
 	}
 	expired, cause := s.progress.stop(), s.interrupted()
-	phase, bodyErr := s.progress.state()
+	phase, bodyErr := s.progress.state(err)
 	unsent := !s.handed || s.progress.unsent(err)
 	err = schemeMismatch(roundtrip.WithoutURL(err))
 	if x.unrepeated() {

@@ -42,6 +42,8 @@ const (
 // of which it is certain that no server has acted on it, since no connection
 // was made or the server said so. Its body must be available again, too: from
 // GetBody, or kept because of MaxRequestBuffer, or not read at all so far. A
+// GetBody that rewinds its one body is called when the last attempt's Read of it
+// has ended; if that takes more than 50 ms, the request is not sent again. A
 // request that may not be sent again is not, whatever the layers do.
 //
 // A layer's time limit counts until the response's headers have arrived. It
@@ -164,7 +166,12 @@ type Transport struct {
 }
 
 // RoundTrip sends req through the layers, at most as often as they ask for it.
-// It closes the request body on every path, and does not change req.
+// It closes the request body on every path, and does not change req. What is refused
+// with 417 for its header Expect is sent again at once, without it.
+//
+// If the caller loses interest, the error matches the error of its context and the
+// cause of that under [errors.Is], and so does that of each Read of the response
+// body until its Close. The error after Request.Cancel matches [context.Canceled].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t == nil {
 		roundtrip.CloseBody(req)

@@ -253,6 +253,77 @@ func TestTransport_028_RewoundBodyIsTheNextAttempts(t *testing.T) {
 	}
 }
 
+// A slowBody thinks for a while before each Read.
+type slowBody struct {
+	*rewound
+
+	pause time.Duration
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	time.Sleep(b.pause)
+	return b.rewound.Read(p)
+}
+
+// Neither must the Read that is under way. One that goes on for longer is waited
+// for no more, and what it reads can't be sent again unless GetBody has another.
+func TestTransport_028_ReadUnderWay(t *testing.T) {
+	const want = "all of it"
+	for name, tt := range map[string]struct {
+		pause  time.Duration
+		shared bool
+		takes  time.Duration // until the next attempt, -1 if there is none
+	}{
+		"short":             {10 * time.Millisecond, true, 10 * time.Millisecond},
+		"long":              {time.Minute, true, -1},
+		"long, other body":  {time.Minute, false, 50 * time.Millisecond},
+		"short, other body": {10 * time.Millisecond, false, 10 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start, upload := time.Now(), make(chan struct{})
+				sends, got := 0, ""
+				rt := &redoubt.Transport{Layer: atOnce(3), Base: keeper(func(r *http.Request) (*http.Response, error) {
+					if sends++; sends == 1 {
+						go func() {
+							defer close(upload)
+							_, _ = r.Body.Read(make([]byte, 3))
+						}()
+						synctest.Wait()
+						return answer(r, http.StatusServiceUnavailable, ""), nil
+					}
+					if took := time.Since(start); took != tt.takes {
+						t.Errorf("the next attempt begins after %v, want %v", took, tt.takes)
+					}
+					b, err := io.ReadAll(r.Body)
+					got = string(b)
+					return answer(r, http.StatusOK, ""), err
+				})}
+				content := &slowBody{&rewound{r: strings.NewReader(want)}, tt.pause}
+				req := newRequest(t.Context(), t, "PUT", content)
+				req.Body, req.ContentLength = content, int64(len(want))
+				req.GetBody = func() (io.ReadCloser, error) {
+					if !tt.shared {
+						return io.NopCloser(strings.NewReader(want)), nil
+					}
+					_, err := content.again()
+					return content, err
+				}
+				resp, err := rt.RoundTrip(req)
+				if tt.takes >= 0 {
+					if err != nil || resp.StatusCode != http.StatusOK || got != want {
+						t.Errorf("%v, %v; the next attempt sent %q, want %q", resp, err, got, want)
+					}
+				} else if failure, ok := errors.AsType[*redoubt.SendError](err); !ok || failure.Sent || failure.Retryable() ||
+					!strings.Contains(err.Error(), "GetBody returns no other") || sends != 1 {
+					t.Errorf("err = %v after %d sends, want what is wrong with GetBody after 1", err, sends)
+				}
+				<-upload
+			})
+		})
+	}
+}
+
 // A keeper is a RoundTripper that may read a request body later.
 type keeper func(*http.Request) (*http.Response, error)
 
@@ -336,6 +407,38 @@ func TestTransport_FailingRequestBody(t *testing.T) {
 		}
 	})
 }
+
+// Package http fails a request whose body fails to close, such as one that finds out
+// then that it was cut short. That is nobody else's failure either.
+func TestTransport_RequestBodyFailsToClose(t *testing.T) {
+	broken := errors.New("cut short")
+	for _, again := range []bool{false, true} {
+		var l log
+		bubble(t, statuses(&l, 200), func(t *testing.T, s *memhttp.Server) {
+			content := &failsToClose{strings.NewReader("begin"), broken}
+			req := newRequest(t.Context(), t, "PUT", content)
+			req.Body = content
+			if again {
+				req.GetBody = func() (io.ReadCloser, error) { return content, nil }
+			}
+			b := breaker.New(breaker.Config{Name: "b", Consecutive: 1})
+			_, err := (&redoubt.Transport{Base: s.Transport, Layer: redoubt.Stack{every(time.Second, 3), b}}).RoundTrip(req)
+			failure, ok := errors.AsType[*redoubt.SendError](err)
+			if !errors.Is(err, broken) || !ok || failure.ErrorType() != "request_body" || b.State() != breaker.Closed {
+				t.Errorf("GetBody %t: err = %v, breaker %v; want the body's error and closed", again, err, b.State())
+			}
+		})
+	}
+}
+
+// A failsToClose fails to close.
+type failsToClose struct {
+	io.Reader
+
+	err error
+}
+
+func (b *failsToClose) Close() error { return b.err }
 
 type failing struct{ err error }
 

@@ -297,6 +297,44 @@ func TestTransport_ClientTimeoutInTheBody(t *testing.T) {
 	})
 }
 
+// What http.Client's error says of itself is what it says without a Transport.
+func TestTransport_ClientErrorIsTemporary(t *testing.T) {
+	for name, cause := range map[string]error{
+		"mute":      errors.New("down"),
+		"timeout":   context.DeadlineExceeded,
+		"temporary": &net.DNSError{IsTemporary: true},
+		"final":     &net.DNSError{IsNotFound: true},
+	} {
+		ask := func(rt http.RoundTripper) (says [2]bool) {
+			_, err := (&http.Client{Transport: rt}).Do(newRequest(t.Context(), t, "POST", nil))
+			outer, ok := errors.AsType[*url.Error](err)
+			return [2]bool{ok && outer.Timeout(), ok && outer.Temporary()}
+		}
+		base := trip(func(*http.Request) (*http.Response, error) { return nil, cause })
+		if got, want := ask(&redoubt.Transport{Base: base, Layer: every(time.Second, 3)}), ask(base); got != want {
+			t.Errorf("%s: timeout and temporary %v, want %v", name, got, want)
+		}
+	}
+	for _, expired := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			base := trip(func(r *http.Request) (*http.Response, error) {
+				if !expired {
+					cancel()
+				}
+				<-r.Context().Done()
+				return nil, &net.DNSError{IsTemporary: true}
+			})
+			_, err := (&http.Client{Transport: &redoubt.Transport{Base: base}}).Do(newRequest(ctx, t, "POST", nil))
+			outer, ok := errors.AsType[*url.Error](err)
+			if !ok || outer.Timeout() != expired || outer.Temporary() != expired {
+				t.Errorf("err = %v, want timeout and temporary %t", err, expired)
+			}
+		})
+	}
+}
+
 // A proxy is the base's business: it gets the whole URL, and a body that is
 // streamed to it.
 func TestTransport_Proxy(t *testing.T) {

@@ -412,19 +412,26 @@ func TestTransport_042_ReadAfterClose(t *testing.T) {
 					if protocol == "HTTP/2" {
 						base = (&h2{serve: func(c *h2conn, stream uint32) { c.ok(stream, "done") }}).transport(t)
 					}
-					after := func(rt http.RoundTripper) string {
-						resp, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+					after := func(rt http.RoundTripper, gone bool) string {
+						ctx, cancel := context.WithCancel(t.Context())
+						defer cancel()
+						resp, err := rt.RoundTrip(newRequest(ctx, t, "GET", nil))
 						if err != nil {
 							t.Fatal(err)
 						}
 						_, _ = io.CopyN(io.Discard, resp.Body, read)
 						_ = resp.Body.Close()
+						if gone { // as with http.Client.Timeout, which ends the context with the body
+							cancel()
+						}
 						n, err := resp.Body.Read(make([]byte, 1))
 						return fmt.Sprint(n, " ", err)
 					}
-					want := after(base)
-					if got := after(&redoubt.Transport{Base: base, Layer: every(time.Second, 3)}); got != want {
-						t.Errorf("got %s, want %s", got, want)
+					for _, gone := range []bool{false, true} {
+						want := after(base, gone)
+						if got := after(&redoubt.Transport{Base: base, Layer: every(time.Second, 3)}, gone); got != want {
+							t.Errorf("caller gone %t: got %s, want %s", gone, got, want)
+						}
 					}
 				})
 			})

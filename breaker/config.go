@@ -169,7 +169,9 @@ func (c Config) check() error {
 		return law.Misuse("breaker: %s: %s is %v, must be %s", c.Name, field, value, rule)
 	}
 	switch {
-	case c.Window <= 0:
+	case c.Window < 0:
+		return bad("Window", c.Window, "positive")
+	case c.Window == 0:
 		return bad("Window", c.Window, "positive if a ratio is given")
 	case c.Buckets < 1 || c.Buckets > maxBuckets:
 		return bad("Buckets", c.Buckets, fmt.Sprintf("from 1 to %d", maxBuckets))

@@ -101,7 +101,9 @@ func TestConfig_Check(t *testing.T) {
 		{Config{Name: "billing", FailureRatio: 1, SlowRatio: 1, SlowCall: 1, Window: 60, Buckets: 60, Jitter: 1}, ""},
 
 		{Config{}, "breaker: Name is empty, must name the breaker"},
-		{Config{Name: "billing", Window: -1}, "breaker: billing: Window is -1ns, must be positive if a ratio is given"},
+		{Config{Name: "billing", Window: -1}, "breaker: billing: Window is -1ns, must be positive"},
+		{Config{Name: "billing", Window: -1, Consecutive: 5}, "breaker: billing: Window is -1ns, must be positive"},
+		{Config{Name: "billing", Window: -1, FailureRatio: 0.5}, "breaker: billing: Window is -1ns, must be positive"},
 		{Config{Name: "billing", FailureRatio: 0.5}, "breaker: billing: Window is 0s, must be positive if a ratio is given"},
 		{Config{Name: "billing", SlowCall: 1, SlowRatio: 0.5}, "breaker: billing: Window is 0s, must be positive if a ratio is given"},
 		{Config{Name: "billing", Window: 9}, "breaker: billing: Window is 9ns, must be at least one nanosecond for each bucket"},

@@ -19,9 +19,10 @@ type requestBody struct {
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	if b.watch.superseded.Load() {
+	if !b.watch.upload.Begin() {
 		return 0, http.ErrBodyReadAfterClose
 	}
+	defer b.watch.upload.End()
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF && !b.closed.Load() {
 		b.watch.bodyErr.CompareAndSwap(nil, &err)

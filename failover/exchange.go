@@ -21,9 +21,9 @@ type exchange struct {
 	away bool            // the request is not for the endpoints
 	call *telemetry.Call
 
-	bodyUsed  bool     // the caller's own body was handed to Base
-	uploading *watch   // of the send that had it, or its like, last
-	last      *sending // the one whose response is held, if any
+	uploaded  io.ReadCloser // the body that Base was handed last, the caller's own or one of GetBody
+	uploading *watch        // of the send that had it
+	last      *sending      // the one whose response is held, if any
 	lastErr   error
 	unsafe    bool // the request may not be sent any more
 	bad       bool // the request itself is
@@ -40,7 +40,7 @@ func (x *exchange) run() (*http.Response, error) {
 		if !returned { // a panic, or a Goexit
 			x.drop()
 		}
-		if !x.bodyUsed {
+		if x.uploaded == nil {
 			roundtrip.CloseBody(x.req)
 		}
 	}()
@@ -139,17 +139,17 @@ func (x *exchange) repeatable() bool {
 // rewindable reports whether another attempt would have the whole request body.
 func (x *exchange) rewindable() bool { return !roundtrip.HasBody(x.req) || x.req.GetBody != nil }
 
-// body returns the request body for the next attempt.
-func (x *exchange) body() (io.ReadCloser, error) {
-	if !x.bodyUsed {
-		x.bodyUsed = true
-		return x.req.Body, nil
+// body returns the request body for the next attempt, which has ctx.
+func (x *exchange) body(ctx context.Context) (io.ReadCloser, error) {
+	if x.uploaded == nil || !roundtrip.HasBody(x.req) {
+		x.uploaded = x.req.Body
+		return x.uploaded, nil
 	}
-	if !roundtrip.HasBody(x.req) {
-		return x.req.Body, nil
+	body, err := x.uploading.upload.HandOver(ctx, x.uploaded, x.req.GetBody) // or else the request is unsafe
+	if body != nil {
+		x.uploaded = body
 	}
-	x.uploading.superseded.Store(true)
-	return x.req.GetBody() // there is one, or else the request is unsafe
+	return body, err
 }
 
 // drop gives up the response that is held, since another attempt follows, or

@@ -113,7 +113,7 @@ func (s *sending) request() (*http.Request, error) {
 	if !x.t.SpansByBase { // before there is a body to close if it panics
 		telemetry.Inject(s.ctx, nil, &header{req: out})
 	}
-	body, err := x.body()
+	body, err := x.body(s.ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -292,11 +292,7 @@ type watch struct {
 	wanted  atomic.Bool // net/http told of its wish for a connection
 	had     atomic.Bool // and of having one
 	bodyErr atomic.Pointer[error]
-
-	// superseded is whether another send has the request body now: net/http may
-	// go on with an upload after RoundTrip has returned, and GetBody may do no
-	// more than rewind what it gave out before.
-	superseded atomic.Bool
+	upload  roundtrip.Upload
 }
 
 func (w *watch) trace(ctx context.Context) context.Context {

@@ -868,6 +868,57 @@ func TestTransport_RewoundBody(t *testing.T) {
 	}
 }
 
+// TestTransport_RewoundBodyIsBeingRead: neither must the Read that is under way when
+// the endpoint fails.
+func TestTransport_RewoundBodyIsBeingRead(t *testing.T) {
+	const want = "all of it"
+	synctest.Test(t, func(t *testing.T) {
+		shared := &slowReader{strings.NewReader(want)}
+		upload := make(chan struct{})
+		sends := 0
+		var got []byte
+		rt := &failover.Transport{
+			Failover: ab(failover.Config{}),
+			From:     "http://service.test",
+			Base: roundTripper(func(r *http.Request) (resp *http.Response, err error) {
+				if sends++; sends == 1 {
+					go func() {
+						defer close(upload)
+						_, _ = r.Body.Read(make([]byte, 3))
+					}()
+					synctest.Wait()
+					return nil, io.ErrUnexpectedEOF
+				}
+				<-upload
+				got, err = io.ReadAll(r.Body)
+				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, err
+			}),
+		}
+		req := request(t, "PUT", "http://service.test/", want)
+		req.Body = io.NopCloser(shared)
+		req.GetBody = func() (io.ReadCloser, error) {
+			_, err := shared.Seek(0, io.SeekStart)
+			return io.NopCloser(shared), err
+		}
+		resp, err := rt.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if string(got) != want {
+			t.Errorf("the next endpoint got %q, want %q", got, want)
+		}
+	})
+}
+
+// A slowReader thinks for a while before each Read.
+type slowReader struct{ *strings.Reader }
+
+func (r *slowReader) Read(p []byte) (int, error) {
+	time.Sleep(10 * time.Millisecond)
+	return r.Reader.Read(p)
+}
+
 func TestTransport_Nil(t *testing.T) {
 	var f *failover.Failover
 	var rt *failover.Transport

@@ -113,8 +113,11 @@ type Config struct {
 	Reserved float64
 
 	// Classify judges a call by its error, which may be nil. Nil means
-	// DefaultClassify. It is not asked about calls that were slow or whose
-	// caller gave up. An Outcome that does not exist counts as Ignored.
+	// DefaultClassify, which ignores an error that says nothing of itself, as
+	// those of functions commonly do: give a Classify that knows those which
+	// mean overload, or else such a limit is lowered by timeouts and slow calls
+	// only. It is not asked about calls that were slow or whose caller gave
+	// up. An Outcome that does not exist counts as Ignored.
 	Classify func(error) Outcome
 
 	// Logger gets a record at level Warn when the limit has fallen to Min,
