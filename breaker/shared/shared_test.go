@@ -322,7 +322,7 @@ func TestSomebodyElseWasFaster(t *testing.T) {
 		t.Errorf("after the failures of two: %v, want open", s)
 	}
 	store.other = func() {
-		value, err := store.Store.Load(t.Context(), b.key)
+		value, err := store.Load(t.Context(), b.key)
 		if swapped, err2 := store.Store.CompareAndSwap(t.Context(), b.key, value, append(value, '\n'), 0); !swapped || err != nil || err2 != nil {
 			t.Error(swapped, err, err2)
 		}

@@ -88,22 +88,18 @@ func TestFileStore_Values(t *testing.T) {
 	}
 	ended, end := context.WithCancel(t.Context())
 	end()
-	for name, tt := range map[string]struct {
-		store *FileStore
-		ctx   context.Context
-		want  error
-	}{
-		"ended":           {s, ended, context.Canceled},
-		"not a directory": {NewFileStore(s.path("a")), t.Context(), syscall.ENOTDIR},
-	} {
+	check := func(ctx context.Context, s *FileStore, want error) {
+		t.Helper()
 		var errs []error
-		for _, err := range tt.store.Values(tt.ctx) {
+		for _, err := range s.Values(ctx) {
 			errs = append(errs, err)
 		}
-		if len(errs) != 1 || !errors.Is(errs[0], tt.want) {
-			t.Errorf("%s: errors %v, want one, %v", name, errs, tt.want)
+		if len(errs) != 1 || !errors.Is(errs[0], want) {
+			t.Errorf("errors %v, want one, %v", errs, want)
 		}
 	}
+	check(ended, s, context.Canceled)
+	check(t.Context(), NewFileStore(s.path("a")), syscall.ENOTDIR) // not a directory
 }
 
 // A value that can't be written to its end, since the disk is full, leaves the one
