@@ -231,17 +231,17 @@ func TestTransport_006_ContextOverridesTheMethod(t *testing.T) {
 // The mark by which net/http replays a request takes no key of the caller's away,
 // and is not there if nothing is to be sent again.
 func TestTransport_006_Mark(t *testing.T) {
+	never := func(ctx context.Context) context.Context { return redoubt.WithoutRetry(redoubt.WithIdempotent(ctx)) }
 	for name, tt := range map[string]struct {
-		ctx    context.Context
+		wish   func(context.Context) context.Context
 		header []string
 		marked bool
 		key    string
 	}{
-		"plain":           {t.Context(), nil, false, ""},
-		"idempotent":      {redoubt.WithIdempotent(t.Context()), nil, true, ""},
-		"never again":     {redoubt.WithoutRetry(redoubt.WithIdempotent(t.Context())), nil, false, ""},
-		"the caller's":    {redoubt.WithIdempotent(t.Context()), []string{"X-Idempotency-Key", "k1"}, true, "k1"},
-		"the better name": {redoubt.WithIdempotent(t.Context()), []string{"Idempotency-Key", "k1"}, false, ""},
+		"idempotent":      {redoubt.WithIdempotent, nil, true, ""},
+		"never again":     {never, nil, false, ""},
+		"the caller's":    {redoubt.WithIdempotent, []string{"X-Idempotency-Key", "k1"}, true, "k1"},
+		"the better name": {redoubt.WithIdempotent, []string{"Idempotency-Key", "k1"}, false, ""},
 	} {
 		rt := &redoubt.Transport{Base: trip(func(r *http.Request) (*http.Response, error) {
 			if _, marked := r.Header["X-Idempotency-Key"]; marked != tt.marked || r.Header.Get("X-Idempotency-Key") != tt.key {
@@ -249,7 +249,7 @@ func TestTransport_006_Mark(t *testing.T) {
 			}
 			return answer(r, 200, ""), nil
 		})}
-		send(t, rt, newRequest(tt.ctx, t, "POST", http.NoBody, tt.header...))
+		send(t, rt, newRequest(tt.wish(t.Context()), t, "POST", http.NoBody, tt.header...))
 	}
 }
 

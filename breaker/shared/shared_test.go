@@ -81,7 +81,7 @@ func TestOpenIsHonouredByTheNext(t *testing.T) {
 			t.Errorf("%v: RetryAfter %v, %v", e, after, ok)
 		}
 		cause, ok := errors.AsType[*Failure](e.Cause)
-		if !ok || cause.PID != os.Getpid() || e.Counts.Consecutive != 5 {
+		if !ok || cause.PID != os.Getpid() || e.Counts != (breaker.Counts{Failures: 5, Consecutive: 5}) {
 			t.Errorf("cause %v, counts %+v", e.Cause, e.Counts)
 		}
 		if text := err.Error(); !strings.HasPrefix(text, "breaker: hg mirror is open (5 failures in a row), last: _OTHER in process ") {
@@ -139,7 +139,7 @@ func TestOneProbe(t *testing.T) {
 				})
 				mu.Lock()
 				defer mu.Unlock()
-				if e, ok := errors.AsType[*breaker.OpenError](err); ok && e.State == breaker.HalfOpen {
+				if e, ok := errors.AsType[*breaker.OpenError](err); ok && e.State == breaker.HalfOpen && e.Until.IsZero() {
 					refused++
 				}
 			})
@@ -310,6 +310,37 @@ func (s *counting) Load(ctx context.Context, key string) ([]byte, error) {
 	return s.Store.Load(ctx, key)
 }
 
+// Calls that succeed write nothing, as long as there is nothing to forget.
+func TestSuccessWritesNothing(t *testing.T) {
+	store := &lasting{Store: new(memory), ttl: new(time.Duration)}
+	b := New(Config{Name: "b", Store: store})
+	for range 3 {
+		do(b, nil)
+	}
+	if b.State(); *store.ttl != 0 {
+		t.Errorf("something was stored for %v", *store.ttl)
+	}
+}
+
+// A server's Retry-After lengthens the cooldown if it is honoured.
+func TestHonorRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for honor, want := range map[bool]time.Duration{true: 2 * time.Minute, false: DefaultCooldown} {
+			b := New(Config{Name: "b", Store: new(memory), Consecutive: 1, Jitter: NoJitter, HonorRetryAfter: honor})
+			do(b, asking(2*time.Minute))
+			if after, ok := do(b, nil).(*breaker.OpenError).RetryAfter(); after != want || !ok {
+				t.Errorf("honoured %v: refused for %v, want %v", honor, after, want)
+			}
+		}
+	})
+}
+
+// asking is the error of a server that says when to come back.
+type asking time.Duration
+
+func (asking) Error() string                       { return "unavailable" }
+func (a asking) RetryAfter() (time.Duration, bool) { return time.Duration(a), true }
+
 // What somebody else writes between a load and a swap is not lost, and neither is
 // what was to be written.
 func TestSomebodyElseWasFaster(t *testing.T) {
@@ -442,7 +473,12 @@ func TestGarbage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, value := range []string{"garbage", "{", "\x00\x00", string(otherValue), strings.Repeat("x", 2*maxRecord)} {
+	other.Name, other.Key = "b", "another key"
+	keyValue, err := other.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{"garbage", "{", "\x00\x00", string(otherValue), string(keyValue), strings.Repeat("x", 2*maxRecord)} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
 			store := NewFileStore(t.TempDir())
@@ -455,6 +491,10 @@ func TestGarbage(t *testing.T) {
 			}
 			if n := strings.Count(log.String(), "garbage"); n == 0 || strings.Count(log.String(), "level=WARN") != 1 {
 				t.Errorf("want one warning:\n%.1000s", &log)
+			}
+			written, err := store.Load(t.Context(), "b")
+			if r, err2 := decode(written); err != nil || err2 != nil || r.Name != "b" || !r.Updated.Equal(time.Now()) {
+				t.Errorf("garbage was left there: %.100s, %v", written, err)
 			}
 			log.Reset()
 			do(New(config), errDown)
@@ -630,6 +670,9 @@ func TestConfig(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Config() = %+v, want %+v", got, want)
+	}
+	if got := b.Name(); got != "b" {
+		t.Errorf("Name() = %q, want b", got)
 	}
 	facts := explain.Facts{
 		Kind: explain.Breaker, Name: "b", Consecutive: DefaultConsecutive, Window: DefaultWindow, MinCalls: DefaultMinCalls,
