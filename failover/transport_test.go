@@ -830,8 +830,10 @@ func TestTransport_Check(t *testing.T) {
 			if tt.want == "<nil>" {
 				return
 			}
-			if _, err := tt.t.RoundTrip(request(t, "PUT", "http://a", "x")); fmt.Sprint(err) != tt.want {
-				t.Errorf("RoundTrip = %v, want %s", err, tt.want)
+			req, body := request(t, "PUT", "http://a", ""), &closing{Reader: strings.NewReader("x")}
+			req.Body = body
+			if _, err := tt.t.RoundTrip(req); fmt.Sprint(err) != tt.want || !body.closed {
+				t.Errorf("RoundTrip = %v, want %s; the body is closed: %v", err, tt.want, body.closed)
 			}
 		})
 	}
