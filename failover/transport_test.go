@@ -337,6 +337,71 @@ func TestTransport_PanicClosesTheResponse(t *testing.T) {
 	}
 }
 
+// A response that nobody will get is closed if the guard panics once it is there.
+func TestTransport_PanicInTheGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := &closing{Reader: strings.NewReader("x")}
+		rt := &failover.Transport{
+			Failover: ab(failover.Config{Guard: func(string) failover.Layer {
+				return redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+					_ = call(ctx)
+					panic("broken")
+				})
+			}}),
+			Base: roundTripper(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 200, Body: body}, nil }),
+		}
+		func() {
+			defer func() {
+				if r := recover(); r != "broken" {
+					t.Errorf("recovered %v", r)
+				}
+			}()
+			_ = trip(rt, request(t, "GET", "http://a.test/", ""))
+		}()
+		if !body.closed {
+			t.Error("the response was not closed")
+		}
+	})
+}
+
+// What a guard learns of a failure: when to come back, and whether the request may
+// be sent again.
+func TestTransport_StatusError(t *testing.T) {
+	for name, tt := range map[string]struct {
+		method, body string
+		getBody      bool
+		want         bool
+	}{
+		"GET":                 {"GET", "", false, true},
+		"POST":                {"POST", "order", true, false},
+		"PUT":                 {"PUT", "order", true, true},
+		"PUT without GetBody": {"PUT", "order", false, false},
+	} {
+		var saw *failover.StatusError
+		rt := &failover.Transport{
+			Failover: ab(failover.Config{Guard: func(string) failover.Layer {
+				return redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+					err := call(ctx)
+					saw, _ = errors.AsType[*failover.StatusError](err)
+					return err
+				})
+			}}),
+			Base: roundTripper(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {"7"}}, Body: http.NoBody}, nil
+			}),
+		}
+		req := request(t, tt.method, "http://a.test/", tt.body)
+		if !tt.getBody {
+			req.GetBody = nil
+		}
+		_ = trip(rt, req)
+		after, ok := saw.RetryAfter()
+		if saw.StatusCode != 503 || saw.Retryable() != tt.want || after != 7*time.Second || !ok {
+			t.Errorf("%s: %v, retryable %v after %v; want 503, %v and 7s", name, saw, saw.Retryable(), after, tt.want)
+		}
+	}
+}
+
 // The body of a response that is given up panics where that can be recovered: it
 // used to end the process.
 func TestTransport_PanicInTheResponseBody(t *testing.T) {
