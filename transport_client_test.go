@@ -149,6 +149,9 @@ func TestTransport_087_PreparationFails(t *testing.T) {
 		if !errors.Is(err, expired) || l.count() != 0 || content.closes.Load() != 1 || br.State() != breaker.Closed {
 			t.Errorf("err = %v, %d requests, body closed %d times, breaker %v", err, l.count(), content.closes.Load(), br.State())
 		}
+		if _, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil)); !errors.Is(err, expired) || l.count() != 0 {
+			t.Errorf("without a body: err = %v, %d requests", err, l.count())
+		}
 	})
 }
 
