@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -389,9 +390,9 @@ func TestProbeOutlivesStore(t *testing.T) {
 		time.Sleep(DefaultCooldown)
 		_ = New(config).Do(t.Context(), func(context.Context) error {
 			time.Sleep(DefaultLease/3 + 1) // renewed once
-			store.broken = true
+			store.broken.Store(true)
 			time.Sleep(DefaultLease / 3) // not renewed
-			store.broken = false
+			store.broken.Store(false)
 			time.Sleep(away) // renewed again
 			if err := do(New(config), nil); !errors.Is(err, breaker.ErrOpen) {
 				t.Errorf("another process: %v, want that it is refused", err)
@@ -422,13 +423,14 @@ func TestOneWarningForAStore(t *testing.T) {
 // A store that comes back is used again.
 func TestStoreComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &flaky{Store: new(memory), broken: true}
+		store := &flaky{Store: new(memory)}
+		store.broken.Store(true)
 		b := New(Config{Name: "b", Store: store, Consecutive: 1})
 		do(b, errDown)
 		if err := do(b, nil); !errors.Is(err, breaker.ErrOpen) {
 			t.Errorf("while the store is away: %v", err)
 		}
-		store.broken = false
+		store.broken.Store(false)
 		time.Sleep(away)
 		if err := do(b, nil); err != nil {
 			t.Errorf("the store says closed: %v", err)
@@ -445,7 +447,7 @@ func TestStoreGoesAwayDuringCall(t *testing.T) {
 		time.Sleep(DefaultCooldown)
 		do(b, nil)
 		b.Do(t.Context(), func(context.Context) error {
-			store.broken = true
+			store.broken.Store(true)
 			return errDown
 		})
 		if err := do(b, nil); !errors.Is(err, breaker.ErrOpen) {
@@ -456,11 +458,11 @@ func TestStoreGoesAwayDuringCall(t *testing.T) {
 
 type flaky struct {
 	Store
-	broken bool
+	broken atomic.Bool
 }
 
 func (f *flaky) Load(ctx context.Context, key string) ([]byte, error) {
-	if f.broken {
+	if f.broken.Load() {
 		return nil, errBroken
 	}
 	return f.Store.Load(ctx, key)
