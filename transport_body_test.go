@@ -147,6 +147,21 @@ func TestTransport_025_RequestIsUnchanged(t *testing.T) {
 	})
 }
 
+// A request that is to close its connection does so each time it is sent.
+func TestTransport_025_Close(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 503, 200), func(t *testing.T, s *memhttp.Server) {
+		req := newRequest(t.Context(), t, "GET", nil)
+		req.Close = true
+		send(t, &redoubt.Transport{Base: s.Transport, Layer: every(time.Second, 3)}, req)
+		for i, r := range l.all() {
+			if !r.Close {
+				t.Errorf("request %d does not close its connection", i+1)
+			}
+		}
+	})
+}
+
 func TestTransport_026_030_Framing(t *testing.T) {
 	for content, length := range map[io.Reader]int64{strings.NewReader("abc"): 3, http.NoBody: 0} {
 		var l log

@@ -18,6 +18,7 @@ import (
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/internal/memhttp"
+	"github.com/redoubt-go/redoubt/timeout"
 )
 
 func TestTransport_084_RedirectIsReturned(t *testing.T) {
@@ -148,7 +149,79 @@ func TestTransport_087_PreparationFails(t *testing.T) {
 		if !errors.Is(err, expired) || l.count() != 0 || content.closes.Load() != 1 || br.State() != breaker.Closed {
 			t.Errorf("err = %v, %d requests, body closed %d times, breaker %v", err, l.count(), content.closes.Load(), br.State())
 		}
+		if _, err := rt.RoundTrip(newRequest(t.Context(), t, "GET", nil)); !errors.Is(err, expired) || l.count() != 0 {
+			t.Errorf("without a body: err = %v, %d requests", err, l.count())
+		}
 	})
+}
+
+// A body that was put in the place of the one that Prepare found is closed as that
+// one is, if Prepare fails after all.
+func TestTransport_087_PreparationFailsWithAnotherBody(t *testing.T) {
+	expired := errors.New("no key")
+	content, sealed := &body{Reader: strings.NewReader("order")}, &body{Reader: strings.NewReader("sealed")}
+	rt := &redoubt.Transport{
+		Base:    trip(func(*http.Request) (*http.Response, error) { t.Error("it was sent"); return nil, expired }),
+		Prepare: func(r *http.Request) error { r.Body = sealed; return expired },
+	}
+	_, err := rt.RoundTrip(newRequest(t.Context(), t, "PUT", content))
+	if !errors.Is(err, expired) || content.closes.Load() != 1 || sealed.closes.Load() != 1 {
+		t.Errorf("err = %v, bodies closed %d and %d times, want once", err, content.closes.Load(), sealed.closes.Load())
+	}
+}
+
+// What Prepare sees of a body: all of it if it can be had twice, also if net/http
+// is not to send it twice, and otherwise an error that says what to do.
+func TestTransport_087_PrepareLooks(t *testing.T) {
+	for name, tt := range map[string]struct {
+		once    bool
+		content io.Reader
+		sees    string
+	}{
+		"GetBody":      {false, strings.NewReader("order"), "order"},
+		"WithoutRetry": {true, strings.NewReader("order"), "order"},
+		"no GetBody":   {false, &body{Reader: strings.NewReader("order")}, "redoubt: Prepare can't look at a request body that can't be read twice; set GetBody or Transport.MaxRequestBuffer"},
+	} {
+		var saw string
+		var l log
+		bubble(t, statuses(&l, 200), func(t *testing.T, s *memhttp.Server) {
+			rt := &redoubt.Transport{Base: s.Transport, Prepare: func(r *http.Request) error {
+				content, err := io.ReadAll(r.Body)
+				if saw = string(content); err != nil {
+					saw = err.Error()
+				}
+				return nil
+			}}
+			ctx := t.Context()
+			if tt.once {
+				ctx = redoubt.WithoutRetry(ctx)
+			}
+			send(t, rt, newRequest(ctx, t, "PUT", tt.content))
+		})
+		if got := l.all()[0].body; saw != tt.sees || got != "order" {
+			t.Errorf("%s: Prepare sees %q, want %q; sent is %q", name, saw, tt.sees, got)
+		}
+	}
+}
+
+// What net/http itself refuses later, a request without a header, may be written
+// to by all that the Transport and Prepare write.
+func TestTransport_NilHeader(t *testing.T) {
+	for name, rt := range map[string]*redoubt.Transport{
+		"DeadlineHeader": {DeadlineHeader: "Deadline", Layer: timeout.Limit(time.Minute)},
+		"Prepare":        {Prepare: func(r *http.Request) error { r.Header.Set("Deadline", "1"); return nil }},
+	} {
+		sent := ""
+		rt.Base = trip(func(r *http.Request) (*http.Response, error) {
+			sent = r.Header.Get("Deadline")
+			return answer(r, 200, ""), nil
+		})
+		req := newRequest(t.Context(), t, "GET", http.NoBody)
+		req.Header = nil
+		if send(t, rt, req); sent == "" || req.Header != nil {
+			t.Errorf("%s: sent %q, and the caller's header is %v", name, sent, req.Header)
+		}
+	}
 }
 
 func TestTransport_088_AddressAppearsTwice(t *testing.T) {

@@ -671,8 +671,11 @@ func TestTransport_118_ResetClosesTheBody(t *testing.T) {
 	})
 }
 
-// A body that is not as long as was said is its caller's mistake.
+// A body that is not as long as was said is its caller's mistake. It may lose a race
+// in HTTP/1 of net/http, on a busy machine: against the answer of a server that has
+// all it was promised, and against the connection, which net/http closes over it.
 func TestTransport_118_WrongContentLength(t *testing.T) {
+	const tries = 50
 	for _, tt := range []struct {
 		http2  bool
 		length int64
@@ -686,19 +689,30 @@ func TestTransport_118_WrongContentLength(t *testing.T) {
 				if tt.http2 {
 					base = (&h2{serve: func(*h2conn, uint32) {}}).transport(t)
 				}
-				var content io.Reader = strings.NewReader("order")
-				if !tt.again {
-					content = &body{Reader: content}
+				for range tries {
+					var content io.Reader = strings.NewReader("order")
+					if !tt.again {
+						content = &body{Reader: content}
+					}
+					br := oneFailure()
+					req := newRequest(t.Context(), t, "PUT", content)
+					req.ContentLength = tt.length
+					rt := &redoubt.Transport{Base: base, Layer: redoubt.Stack{every(time.Second, 3), br}, MaxRequestBuffer: 1 << 10}
+					resp, err := rt.RoundTrip(req)
+					if err == nil {
+						resp.Body.Close()
+						continue
+					}
+					if !tt.http2 && errors.Is(err, io.ErrClosedPipe) {
+						continue
+					}
+					var failure *redoubt.SendError
+					if !errors.As(err, &failure) || failure.ErrorType() != "request_body" || failure.Retryable() || br.State() != breaker.Closed {
+						t.Errorf("err = %#v, breaker %v, want the body's fault", err, br.State())
+					}
+					return
 				}
-				br := oneFailure()
-				req := newRequest(t.Context(), t, "PUT", content)
-				req.ContentLength = tt.length
-				rt := &redoubt.Transport{Base: base, Layer: redoubt.Stack{every(time.Second, 3), br}, MaxRequestBuffer: 1 << 10}
-				_, err := rt.RoundTrip(req)
-				var failure *redoubt.SendError
-				if !errors.As(err, &failure) || failure.ErrorType() != "request_body" || failure.Retryable() || br.State() != breaker.Closed {
-					t.Errorf("err = %#v, breaker %v, want the body's fault", err, br.State())
-				}
+				t.Errorf("net/http did not tell of the length in %d tries", tries)
 			})
 		})
 	}

@@ -228,6 +228,42 @@ func TestTransport_006_ContextOverridesTheMethod(t *testing.T) {
 	}
 }
 
+// The mark by which net/http replays a request takes no key of the caller's away,
+// and is not there if nothing is to be sent again.
+func TestTransport_006_Mark(t *testing.T) {
+	never := func(ctx context.Context) context.Context { return redoubt.WithoutRetry(redoubt.WithIdempotent(ctx)) }
+	for name, tt := range map[string]struct {
+		wish   func(context.Context) context.Context
+		header []string
+		marked bool
+		key    string
+	}{
+		"idempotent":      {redoubt.WithIdempotent, nil, true, ""},
+		"never again":     {never, nil, false, ""},
+		"the caller's":    {redoubt.WithIdempotent, []string{"X-Idempotency-Key", "k1"}, true, "k1"},
+		"the better name": {redoubt.WithIdempotent, []string{"Idempotency-Key", "k1"}, false, ""},
+	} {
+		rt := &redoubt.Transport{Base: trip(func(r *http.Request) (*http.Response, error) {
+			if _, marked := r.Header["X-Idempotency-Key"]; marked != tt.marked || r.Header.Get("X-Idempotency-Key") != tt.key {
+				t.Errorf("%s: header %v, want marked %v and key %q", name, r.Header, tt.marked, tt.key)
+			}
+			return answer(r, 200, ""), nil
+		})}
+		send(t, rt, newRequest(tt.wish(t.Context()), t, "POST", http.NoBody, tt.header...))
+	}
+}
+
+// What keeps net/http from sending a request again does not take its body away.
+func TestTransport_006_BodyOfGET(t *testing.T) {
+	var l log
+	bubble(t, statuses(&l, 200), func(t *testing.T, s *memhttp.Server) {
+		send(t, &redoubt.Transport{Base: s.Transport}, newRequest(redoubt.WithoutRetry(t.Context()), t, "GET", strings.NewReader("query")))
+	})
+	if got := l.all()[0].body; got != "query" {
+		t.Errorf("sent %q, want query", got)
+	}
+}
+
 func TestTransport_008_009_Statuses(t *testing.T) {
 	repeated := map[int]bool{408: true, 425: true, 429: true, 500: true, 502: true, 503: true, 504: true}
 	for _, status := range []int{400, 401, 403, 404, 405, 408, 409, 410, 412, 413, 415, 422, 425, 429, 500, 501, 502, 503, 504, 505, 507, 511} {

@@ -497,3 +497,35 @@ func TestTransport_082_NoGoroutineOutlivesACall(t *testing.T) {
 			}
 		})
 }
+
+// A body that net/http had again from GetBody, to replay the request on its own, is
+// progress as the first one is.
+func TestTransport_073_ReplayIsProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := &redoubt.Transport{HeaderTimeout: time.Second, Base: trip(func(r *http.Request) (*http.Response, error) {
+			_ = r.Body.Close()
+			again, err := r.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			defer again.Close()
+			for range 5 {
+				select {
+				case <-time.After(600 * time.Millisecond):
+				case <-r.Context().Done():
+					return nil, context.Cause(r.Context())
+				}
+				if _, err := again.Read(make([]byte, 1)); err != nil {
+					return nil, err
+				}
+			}
+			return answer(r, 200, ""), nil
+		})}
+		req := newRequest(t.Context(), t, "PUT", &body{Reader: strings.NewReader("order")})
+		req.GetBody = func() (io.ReadCloser, error) { return &body{Reader: strings.NewReader("order")}, nil }
+		start := time.Now()
+		if resp := send(t, rt, req); resp.StatusCode != 200 || time.Since(start) != 3*time.Second {
+			t.Errorf("status %d after %v, want 200 after 3s", resp.StatusCode, time.Since(start))
+		}
+	})
+}

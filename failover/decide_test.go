@@ -158,6 +158,55 @@ func (u unreached) Unreached() bool { return bool(u) }
 
 // TestError_Unreached: that the last endpoint was not there hid that another had
 // done its work, and a retry of it all cost no budget.
+// What the errors of this package say to layers. A request that was bad opens no
+// circuit, and is not sent again.
+func TestErrors_Say(t *testing.T) {
+	type says struct {
+		retryable, rejected, throttled, blames bool
+		after                                  time.Duration
+		class                                  string
+	}
+	for _, tt := range []struct {
+		err  error
+		want says
+	}{
+		{&StatusError{StatusCode: 503, retryable: true, retryAfter: 7 * time.Second}, says{retryable: true, throttled: true, blames: true, after: 7 * time.Second, class: "503"}},
+		{&StatusError{StatusCode: 429}, says{throttled: true, blames: true, class: "429"}},
+		{&StatusError{StatusCode: 500}, says{blames: true, class: "500"}},
+		{&requestError{err: errors.New("bad header"), local: true}, says{rejected: true, class: "invalid_request"}},
+		{&requestError{err: errors.New("file vanished")}, says{class: "request_body"}},
+		{errBudget, says{rejected: true, blames: true, class: "budget"}},
+	} {
+		var got says
+		if e, ok := tt.err.(interface{ Retryable() bool }); ok {
+			got.retryable = e.Retryable()
+		}
+		if e, ok := tt.err.(interface{ Rejected() bool }); ok {
+			got.rejected = e.Rejected()
+		}
+		if e, ok := tt.err.(interface{ Throttled() bool }); ok {
+			got.throttled = e.Throttled()
+		}
+		if e, ok := tt.err.(interface{ DependencyFailure() bool }); !ok || e.DependencyFailure() {
+			got.blames = true
+		}
+		if e, ok := tt.err.(interface {
+			RetryAfter() (time.Duration, bool)
+		}); ok {
+			after, known := e.RetryAfter()
+			if got.after = after; known != (after > 0) {
+				t.Errorf("%v: RetryAfter %v, %v", tt.err, after, known)
+			}
+		}
+		if e, ok := tt.err.(interface{ ErrorType() string }); ok {
+			got.class = e.ErrorType()
+		}
+		if got != tt.want {
+			t.Errorf("%v says %+v, want %+v", tt.err, got, tt.want)
+		}
+	}
+}
+
 func TestError_Unreached(t *testing.T) {
 	nobody := Fate{Err: unreached(true)}
 	somebody := Fate{Err: unreached(false)}

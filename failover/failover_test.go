@@ -289,6 +289,73 @@ func TestFailover_FailOpen(t *testing.T) {
 	})
 }
 
+// TestFailover_FailOpen_Not: an endpoint that was asked is not asked again, and
+// nobody is asked for a caller who is gone.
+func TestFailover_FailOpen_Not(t *testing.T) {
+	refuse := redoubt.LayerFunc(func(context.Context, func(context.Context) error) error {
+		return &breaker.OpenError{Name: "b", State: breaker.HalfOpen}
+	})
+	pass := redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error { return call(ctx) })
+	f := abc(failover.Config{FailOpen: true, Guard: func(endpoint string) failover.Layer {
+		if endpoint == "a" {
+			return pass
+		}
+		return refuse
+	}})
+	s := &service{sick: map[string]error{"a": errDown}}
+	if _, asked, err := s.do(t.Context(), f); !errors.Is(err, errDown) || asked != "a" {
+		t.Errorf("%v having asked %q, want the error of a, asked once", err, asked)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	f = abc(failover.Config{FailOpen: true, Guard: func(string) failover.Layer {
+		return redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+			cancel()
+			return refuse(ctx, call)
+		})
+	}})
+	if _, asked, err := new(service).do(ctx, f); !errors.Is(err, context.Canceled) || asked != "" {
+		t.Errorf("%v having asked %q, want that the caller is gone", err, asked)
+	}
+}
+
+// TestFailover_FailOpen_Pays: a success past the guard pays for retries as any
+// other does.
+func TestFailover_FailOpen_Pays(t *testing.T) {
+	budget := retry.NewBudget(retry.BudgetConfig{Ratio: 1, Burst: 2, MinPerSecond: retry.NoFloor})
+	budget.Withdraw()
+	f := abc(failover.Config{FailOpen: true, Budget: budget, Guard: func(string) failover.Layer {
+		return redoubt.LayerFunc(func(context.Context, func(context.Context) error) error {
+			return &breaker.OpenError{Name: "b", State: breaker.HalfOpen}
+		})
+	}})
+	if got, _, err := new(service).do(t.Context(), f); err != nil || budget.Balance() != 2 {
+		t.Errorf("%q, %v with a balance of %v, want a success and 2", got, err, budget.Balance())
+	}
+}
+
+// TestFailover_RefusedAfterTheCall: a guard that refuses once the endpoint was asked
+// does not make it one that was not, or else a call that may have been carried out
+// would pass for one that can safely be made again. A refusal from further in does.
+func TestFailover_RefusedAfterTheCall(t *testing.T) {
+	open := &breaker.OpenError{Name: "inside"}
+	for name, tt := range map[string]struct {
+		call error
+		want bool
+	}{"asked": {errDown, false}, "refused further in": {open, true}} {
+		f := abc(failover.Config{Guard: func(string) failover.Layer {
+			return redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+				_ = call(ctx)
+				return open
+			})
+		}})
+		_, err := failover.Do(t.Context(), f, func(context.Context, string) (int, error) { return 0, tt.call })
+		failed, ok := errors.AsType[*failover.Error](err)
+		if !ok || failed.Rejected() != tt.want || failed.Fates[0].Refused != tt.want {
+			t.Errorf("%s: %v, want refused %v", name, err, tt.want)
+		}
+	}
+}
+
 func TestFailover_Cancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := abc(failover.Config{})

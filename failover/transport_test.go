@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync"
 	"syscall"
@@ -335,6 +337,71 @@ func TestTransport_PanicClosesTheResponse(t *testing.T) {
 	}
 }
 
+// A response that nobody will get is closed if the guard panics once it is there.
+func TestTransport_PanicInTheGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := &closing{Reader: strings.NewReader("x")}
+		rt := &failover.Transport{
+			Failover: ab(failover.Config{Guard: func(string) failover.Layer {
+				return redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+					_ = call(ctx)
+					panic("broken")
+				})
+			}}),
+			Base: roundTripper(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 200, Body: body}, nil }),
+		}
+		func() {
+			defer func() {
+				if r := recover(); r != "broken" {
+					t.Errorf("recovered %v", r)
+				}
+			}()
+			_ = trip(rt, request(t, "GET", "http://a.test/", ""))
+		}()
+		if !body.closed {
+			t.Error("the response was not closed")
+		}
+	})
+}
+
+// What a guard learns of a failure: when to come back, and whether the request may
+// be sent again.
+func TestTransport_StatusError(t *testing.T) {
+	for name, tt := range map[string]struct {
+		method, body string
+		getBody      bool
+		want         bool
+	}{
+		"GET":                 {"GET", "", false, true},
+		"POST":                {"POST", "order", true, false},
+		"PUT":                 {"PUT", "order", true, true},
+		"PUT without GetBody": {"PUT", "order", false, false},
+	} {
+		var saw *failover.StatusError
+		rt := &failover.Transport{
+			Failover: ab(failover.Config{Guard: func(string) failover.Layer {
+				return redoubt.LayerFunc(func(ctx context.Context, call func(context.Context) error) error {
+					err := call(ctx)
+					saw, _ = errors.AsType[*failover.StatusError](err)
+					return err
+				})
+			}}),
+			Base: roundTripper(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {"7"}}, Body: http.NoBody}, nil
+			}),
+		}
+		req := request(t, tt.method, "http://a.test/", tt.body)
+		if !tt.getBody {
+			req.GetBody = nil
+		}
+		_ = trip(rt, req)
+		after, ok := saw.RetryAfter()
+		if saw.StatusCode != 503 || saw.Retryable() != tt.want || after != 7*time.Second || !ok {
+			t.Errorf("%s: %v, retryable %v after %v; want 503, %v and 7s", name, saw, saw.Retryable(), after, tt.want)
+		}
+	}
+}
+
 // The body of a response that is given up panics where that can be recovered: it
 // used to end the process.
 func TestTransport_PanicInTheResponseBody(t *testing.T) {
@@ -530,6 +597,98 @@ func TestTransport_GuardLimit(t *testing.T) {
 	})
 }
 
+// TestTransport_GuardLimit_Deaf: a response that comes after its guard's time is up
+// is none: it is closed, and another endpoint is asked.
+func TestTransport_GuardLimit_Deaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := &closing{Reader: strings.NewReader("late")}
+		rt := &failover.Transport{
+			Failover: ab(failover.Config{Guard: func(string) failover.Layer { return timeout.Limit(time.Second) }}),
+			Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Host == "a.test" {
+					time.Sleep(2 * time.Second)
+					return &http.Response{StatusCode: 200, Body: late}, nil
+				}
+				return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("from b"))}, nil
+			}),
+		}
+		if got := trip(rt, request(t, "GET", "http://a.test/", "")); got != "200 from b" || !late.closed {
+			t.Errorf("got %q, the late body is closed: %v", got, late.closed)
+		}
+	})
+}
+
+// TestTransport_Unsent: what must not be sent twice goes to another endpoint only if
+// it is certain that it was not sent: Base had no connection, or refused.
+func TestTransport_Unsent(t *testing.T) {
+	for name, tt := range map[string]struct {
+		base func(trace *httptrace.ClientTrace) error
+		want string
+	}{
+		"no connection": {func(trace *httptrace.ClientTrace) error {
+			trace.GetConn("a.test:80")
+			return errors.New("bad certificate")
+		}, "ab"},
+		"a connection": {func(trace *httptrace.ClientTrace) error {
+			trace.GetConn("a.test:80")
+			trace.GotConn(httptrace.GotConnInfo{})
+			return errors.New("reset")
+		}, "a"},
+		"refused":     {func(*httptrace.ClientTrace) error { return &breaker.OpenError{Name: "inside"} }, "ab"},
+		"not reached": {func(*httptrace.ClientTrace) error { return &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED} }, "ab"},
+		"who knows":   {func(*httptrace.ClientTrace) error { return errors.New("reset") }, "a"},
+	} {
+		asked := ""
+		rt := &failover.Transport{
+			Failover: ab(failover.Config{}),
+			Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+				asked += r.URL.Host[:1]
+				if r.URL.Host == "a.test" {
+					return nil, tt.base(httptrace.ContextClientTrace(r.Context()))
+				}
+				return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+			}),
+		}
+		if _ = trip(rt, request(t, "POST", "http://a.test/", "order")); asked != tt.want {
+			t.Errorf("%s: asked %q, want %q", name, asked, tt.want)
+		}
+	}
+}
+
+// TestTransport_BadRequest: a body that can't be read is no reason to ask another
+// endpoint, whatever TryNext says.
+func TestTransport_BadRequest(t *testing.T) {
+	asked := 0
+	rt := &failover.Transport{
+		Failover: ab(failover.Config{TryNext: func(error) bool { return true }}),
+		Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+			asked++
+			_, err := io.ReadAll(r.Body)
+			return nil, err
+		}),
+	}
+	req := request(t, "PUT", "http://a.test/", "order")
+	req.Body, req.GetBody = io.NopCloser(failing{}), func() (io.ReadCloser, error) { return io.NopCloser(failing{}), nil }
+	if got := trip(rt, req); got != "file vanished" || asked != 1 {
+		t.Errorf("%q after %d requests, want one", got, asked)
+	}
+}
+
+// TestTransport_WithoutURL: an error of Base that has the URL in it does not tell
+// it on, with what may be secret.
+func TestTransport_WithoutURL(t *testing.T) {
+	rt := &failover.Transport{
+		Failover: ab(failover.Config{}),
+		Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+			return nil, &url.Error{Op: "Get", URL: r.URL.String(), Err: errors.New("down")}
+		}),
+	}
+	got := trip(rt, request(t, "GET", "http://a.test/?token=secret", ""))
+	if want := "failover: ab: every endpoint failed: http://a.test: down; http://b.test/base: down"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestTransport_ComesHome does so for HTTP, breakers and all.
 func TestTransport_ComesHome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -723,6 +882,9 @@ func TestTransport_Check(t *testing.T) {
 		{"other scheme", &failover.Transport{Failover: with("ftp://a.test")}, "failover: x: Endpoints[0] is ftp://a.test, must be a URL with scheme http or https"},
 		{"no host", &failover.Transport{Failover: with("http:///x")}, "failover: x: Endpoints[0] is http:///x, must be a URL with a host"},
 		{"query", &failover.Transport{Failover: with("http://a/?token=secret")}, "failover: x: Endpoints[0] is http://a/, must have neither query nor fragment"},
+		{"empty query", &failover.Transport{Failover: with("http://a/?")}, "failover: x: Endpoints[0] is http://a/?, must have neither query nor fragment"},
+		{"fragment", &failover.Transport{Failover: with("http://a/#f")}, "failover: x: Endpoints[0] is http://a/, must have neither query nor fragment"},
+		{"opaque", &failover.Transport{Failover: with("http:a")}, "failover: x: Endpoints[0] is http:a, must be a URL with a host"},
 		{"bad From", &failover.Transport{Failover: with("http://a"), From: "a/b"}, "failover: x: From is a/b, must be a URL with scheme http or https"},
 		{"well", &failover.Transport{Failover: with("http://a", "https://u:p@b:1/base/"), From: "http://any"}, "<nil>"},
 	} {
@@ -733,8 +895,10 @@ func TestTransport_Check(t *testing.T) {
 			if tt.want == "<nil>" {
 				return
 			}
-			if _, err := tt.t.RoundTrip(request(t, "PUT", "http://a", "x")); fmt.Sprint(err) != tt.want {
-				t.Errorf("RoundTrip = %v, want %s", err, tt.want)
+			req, body := request(t, "PUT", "http://a", ""), &closing{Reader: strings.NewReader("x")}
+			req.Body = body
+			if _, err := tt.t.RoundTrip(req); fmt.Sprint(err) != tt.want || !body.closed {
+				t.Errorf("RoundTrip = %v, want %s; the body is closed: %v", err, tt.want, body.closed)
 			}
 		})
 	}

@@ -53,6 +53,9 @@ func TestGroup(t *testing.T) {
 		if l := all["a.example"]; l.Name() != "hosts" || l.key != "a.example" {
 			t.Errorf("name %q, key %q; want hosts, a.example", l.Name(), l.key)
 		}
+		if got := g.Name(); got != "hosts" {
+			t.Errorf("Name() = %q, want hosts", got)
+		}
 		clear(all)
 		if got := len(g.Limiters()); got != 2 {
 			t.Errorf("%d limiters, want 2: the map is the caller's own", got)

@@ -515,6 +515,28 @@ func TestAdapts_Gradient2(t *testing.T) {
 	})
 }
 
+// TestAdapts_Gradient2_Windows holds that the limit moves once in a window, however
+// many calls end in it.
+func TestAdapts_Gradient2_Windows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newTest(t, Config{Algorithm: Gradient2, Min: 1, Initial: 64, Max: 64, Backoff: 0.5})
+		burst := func(wait time.Duration, calls int) int {
+			time.Sleep(wait)
+			for range calls {
+				l.Do(t.Context(), takes(0, errOverload))
+			}
+			return l.Limit()
+		}
+		got := []int{burst(0, 5*windowSamples)}
+		for range 2 {
+			got = append(got, burst(windowLength-1, 5*windowSamples), burst(1, 1))
+		}
+		if want := []int{32, 32, 16, 16, 8}; !slices.Equal(got, want) {
+			t.Errorf("limits %v, want %v", got, want)
+		}
+	})
+}
+
 // TestAdapts_LetsIn holds that a limit that rises lets in who waits for it.
 func TestAdapts_LetsIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -585,6 +607,10 @@ func TestLogger(t *testing.T) {
 		}
 		if got := strings.Count(log.String(), "\n"); got != 20 {
 			t.Errorf("%d records, want one for each fall to the minimum:\n%s", got, log.String())
+		}
+		first, _, _ := strings.Cut(log.String(), "\n")
+		if want := `level=WARN msg="limit: has fallen to its minimum" limiter=billing limit=4 in_flight=4 waiting=0`; first != want {
+			t.Errorf("log:\n%s\nwant:\n%s", first, want)
 		}
 		log.Reset()
 		for range 3 {

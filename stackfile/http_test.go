@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
+	"github.com/redoubt-go/redoubt/failover"
 	"github.com/redoubt-go/redoubt/hedge"
 	"github.com/redoubt-go/redoubt/retry"
 )
@@ -111,7 +112,7 @@ http:
 // A hedge heeds all breakers around it, and has one hedger for each host.
 func TestHedger_Heeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := parse(t, "stack: [{breaker: {name: a, consecutive: 5}}, {breaker: {name: b, per: host}}]\nhttp: {hedge: {delay: 1s, per: host}}")
+		f := parse(t, "stack: [{breaker: {name: a, consecutive: 5}}, {breaker: {name: b, per: host}}]\nhttp: {hedge: {delay: 1s, per: host, max_extra: 1}}")
 		n := &network{answer: func(n int, _ *http.Request) (int, time.Duration) { return 200, 10 * time.Second }}
 		m := newMemory()
 		stack := f.build(m, n.options())
@@ -123,17 +124,57 @@ func TestHedger_Heeds(t *testing.T) {
 		}
 		get(t, rt, "http://a.test/")
 		get(t, rt, "http://b.test/")
-		if got := len(h.group.Hedgers()); got != 2 {
-			t.Errorf("%d hedgers, want one for each host", got)
+		if got := len(h.group.Hedgers()); got != 2 || len(n.asked) != 4 {
+			t.Errorf("%d hedgers and %d sends, want one for each host and 4", got, len(n.asked))
 		}
 		stack[0].(*breaker.Breaker).ForceOpen()
 		if h.Closed(t.Context()) {
 			t.Error("Closed() with an open breaker")
 		}
+		stack[0].(*breaker.Breaker).ForceClosed()
+		stack[1].(*breaker.Group).For(t.Context()).ForceOpen()
+		if h.Closed(t.Context()) {
+			t.Error("Closed() with an open breaker of a group")
+		}
 		if again := f.build(m, n.options()); again[0] != stack[0] {
 			t.Error("a block was built twice for one memory")
 		}
 	})
+}
+
+// The breakers of a failover's guard count as well.
+func TestHedger_HeedsGuards(t *testing.T) {
+	f := parse(t, "stack: []\nhttp: {hedge: {delay: 1s}, failover: {name: m, endpoints: [http://a.test], guard: [{breaker: {name: g}}]}}")
+	m := newMemory()
+	f.around(f.build(m, Options{}), m, Options{})
+	m.use()
+	h := m.now[part{"hedge", ""}].thing.(*hedger)
+	m.now[part{"breaker", "g"}].thing.(*breaker.Group).For(t.Context()).ForceOpen()
+	if h.Closed(t.Context()) {
+		t.Error("Closed() with an open breaker around the endpoint")
+	}
+}
+
+// The budget is that of the innermost retry that has one, which may be one for
+// each host.
+func TestHedger_Budget(t *testing.T) {
+	for stack, want := range map[string]float64{
+		"{retry: {budget: {name: a, burst: 3}}}":                                                                  3,
+		"{retry: {budget: {name: a, burst: 3, per: host}}}":                                                       3,
+		"{retry: {budget: {name: a, burst: 3}}}, {retry: {nested: true}}":                                         3,
+		"{retry: {budget: {name: a, burst: 3}}}, {retry: {nested: true, budget: {name: b, burst: 4}}}":            4,
+		"{retry: {budget: {name: a, burst: 3}}}, {retry: {nested: true, budget: {name: b, burst: 4, per: host}}}": 4,
+		"{retry: {budget: {name: a, burst: 3, per: host}}}, {retry: {nested: true, budget: {name: b, burst: 4}}}": 4,
+	} {
+		f := parse(t, "stack: ["+stack+"]\nhttp: {hedge: {delay: 1s}}")
+		m := newMemory()
+		f.around(f.build(m, Options{}), m, Options{})
+		m.use()
+		h := m.now[part{"hedge", ""}].thing.(*hedger)
+		if got := h.budget(t.Context()).(*retry.Budget).Balance(); got != want {
+			t.Errorf("%s: the budget has %v, want %v", stack, got, want)
+		}
+	}
 }
 
 // A failover asks its endpoints through their guards, each with a breaker of its
@@ -183,6 +224,75 @@ http:
 			t.Errorf("asked %q, want %s", n.asked, want)
 		}
 	})
+}
+
+// Hedges of a Transport that was not made by a Live heed the layers too.
+func TestFile_Transport_Hedge(t *testing.T) {
+	f := parse(t, "stack: [{retry: {max_attempts: 1, budget: {burst: 1, min_per_second: none}}}]\nhttp: {hedge: {delay: 1s, max_extra: 1}}")
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{answer: func(int, *http.Request) (int, time.Duration) { return 200, 10 * time.Second }}
+		o := n.options()
+		o.Retry = func(p *retry.Policy) { p.Budget.Withdraw() }
+		get(t, f.Transport(o), "http://a.test/")
+		if len(n.asked) != 1 {
+			t.Errorf("%d sends, want 1: the budget is empty", len(n.asked))
+		}
+	})
+}
+
+// A hedge goes by what the program calls a failure.
+func TestFile_Transport_Failure(t *testing.T) {
+	f := parse(t, "stack: []\nhttp: {hedge: {delay: 1s, max_extra: 1}}")
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{answer: func(n int, _ *http.Request) (int, time.Duration) {
+			if n == 1 {
+				return 200, 10 * time.Second
+			}
+			return 404, 0
+		}}
+		rt := f.Transport(Options{Transport: func(t *redoubt.Transport) {
+			t.Base, t.Failure = n, func(resp *http.Response) bool { return resp.StatusCode == 404 }
+		}})
+		if got := get(t, rt, "http://a.test/"); got != 200 || len(n.asked) != 2 {
+			t.Errorf("status %d after %d sends, want 200 after 2", got, len(n.asked))
+		}
+	})
+}
+
+// What is in front of the Base is in order, and made of the file's fields.
+func TestFile_Transport_Base(t *testing.T) {
+	for _, byBase := range []bool{false, true} {
+		tr := parse(t, everything).Transport(Options{Transport: func(t *redoubt.Transport) { t.SpansByBase = byBase }})
+		f, ok := tr.Base.(*failover.Transport)
+		if !ok || f.From != "https://api.test" {
+			t.Fatalf("Base is %+v, want a failover from https://api.test", tr.Base)
+		}
+		if !tr.SpansByBase || f.SpansByBase != byBase {
+			t.Errorf("SpansByBase is %t and that of the failover %t, want true and %t", tr.SpansByBase, f.SpansByBase, byBase)
+		}
+		h, ok := f.Base.(*hedge.Transport)
+		if !ok || h.Base != http.DefaultTransport || h.Hedger == nil || h.Hedgers != nil {
+			t.Errorf("the failover's Base is %+v, want a hedge in front of http.DefaultTransport", f.Base)
+		}
+	}
+	for per, grouped := range map[string]bool{"none": false, "endpoint": true} {
+		tr := parse(t, "stack: []\nhttp: {failover: {name: m, endpoints: [http://a.test]}, hedge: {per: "+per+"}}").Transport(Options{})
+		if h := tr.Base.(*failover.Transport).Base.(*hedge.Transport); (h.Hedgers != nil) != grouped || (h.Hedger != nil) == grouped {
+			t.Errorf("per %s: the hedge is %+v", per, h)
+		}
+	}
+}
+
+// A hedge whose own block has changed begins anew.
+func TestLive_Hedge_Changed(t *testing.T) {
+	const text = "stack: []\nhttp: {hedge: {name: h, delay: 1s}}"
+	for _, changed := range []string{"{name: h, delay: 2s}", "{name: h, delay: 1s, per: host}"} {
+		live, path := open(t, text, Options{})
+		write(t, path, strings.Replace(text, "{name: h, delay: 1s}", changed, 1))
+		if changes, err := live.Reload(); err != nil || !slices.Equal(changes.Fresh, []string{"hedge h"}) {
+			t.Errorf("%s: Reload() = %+v, %v; want a fresh hedge", changed, changes, err)
+		}
+	}
 }
 
 // What is wrong in a guard, a failover and a hedge is told with its line, once.

@@ -247,8 +247,8 @@ func TestLive_Watch(t *testing.T) {
 		var group sync.WaitGroup
 		var end error
 		group.Go(func() {
-			end = live.Watch(ctx, time.Second, func(_ Changes, err error) {
-				text := "ok"
+			end = live.Watch(ctx, time.Second, func(changes Changes, err error) {
+				text := fmt.Sprint("ok ", changes.Fresh)
 				if err != nil {
 					text = strings.ReplaceAll(err.Error(), path, "PATH")
 				}
@@ -262,9 +262,11 @@ func TestLive_Watch(t *testing.T) {
 			func() { write(t, path, "stack: [") },
 			func() {},
 			func() { write(t, path, "stack: [{timeout: 12s}]") }, // as it runs
+			func() { write(t, path, "stack: [") },
 			func() { os.Remove(path) },
 			func() {},
-			func() { write(t, path, "stack: [{timeout: 13s}]") },
+			func() { write(t, path, "stack: [{timeout: 13s}, {breaker: {name: b}}]") },
+			func() { os.Remove(path) },
 		} {
 			change()
 			time.Sleep(time.Second)
@@ -274,11 +276,13 @@ func TestLive_Watch(t *testing.T) {
 		cancel(gone)
 		group.Wait()
 		want := []string{
-			"2s ok",
-			"3s ok",
+			"2s ok []",
+			"3s ok []",
 			"4s stackfile: PATH:1: is not YAML: did not find expected node content",
-			"7s stackfile: PATH: open: no such file or directory",
-			"9s ok",
+			"7s stackfile: PATH:1: is not YAML: did not find expected node content",
+			"8s stackfile: PATH: open: no such file or directory",
+			"10s ok [breaker b]",
+			"11s stackfile: PATH: open: no such file or directory",
 		}
 		if !reflect.DeepEqual(told, want) {
 			t.Errorf("told\n%s\nwant\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
@@ -295,12 +299,29 @@ func TestLive_Watch(t *testing.T) {
 	}
 }
 
+// A program that is told nothing has its file reloaded all the same.
+func TestLive_Watch_ToldNothing(t *testing.T) {
+	live, path := open(t, "stack: [{timeout: 10s}]", Options{})
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		write(t, path, "stack: [{timeout: 11s}]")
+		if err := live.Watch(ctx, time.Second, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Watch = %v, want the deadline", err)
+		}
+	})
+	if got := redoubt.Explain(live).Longest; got != 11*time.Second {
+		t.Errorf("the limit is %v, want 11s", got)
+	}
+}
+
 // As a RoundTripper it has the http part too, and closes what was handed to it.
 func TestLive_RoundTrip(t *testing.T) {
 	var made []*redoubt.Transport
+	closed := 0
 	fail := errors.New("refused")
 	live, path := open(t, "name: a\nstack: []\nhttp: {attempt_header: Attempt}", Options{Transport: func(tr *redoubt.Transport) {
-		tr.Base = failing{fail}
+		tr.Base = failing{fail, func() { closed++ }}
 		made = append(made, tr)
 	}})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://example.com", http.NoBody)
@@ -314,13 +335,23 @@ func TestLive_RoundTrip(t *testing.T) {
 	if _, err := live.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	live.CloseIdleConnections()
+	if live.CloseIdleConnections(); closed != 1 {
+		t.Errorf("idle connections were closed %d times, want once", closed)
+	}
+	if live.Unwrap() != http.RoundTripper(made[1]) {
+		t.Errorf("Unwrap() = %v, want the last Transport", live.Unwrap())
+	}
 	if len(made) != 2 || made[1].AttemptHeader != "Again" || made[1].Name != "b" || live.Name() != "b" {
 		t.Errorf("made %d", len(made))
 	}
 }
 
-type failing struct{ err error }
+type failing struct {
+	err   error
+	close func()
+}
+
+func (f failing) CloseIdleConnections() { f.close() }
 
 func (f failing) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
@@ -405,7 +436,10 @@ func TestLive_Zero(t *testing.T) {
 				t.Errorf("err = %v, want %s", err, want)
 			}
 		}
-		if live.Name() != "" || live.Layers() != nil || live.File() != nil || !body.closed {
+		if _, err := live.RoundTrip(&http.Request{}); fmt.Sprint(err) != want { // without a body
+			t.Errorf("err = %v, want %s", err, want)
+		}
+		if live.Name() != "" || live.Layers() != nil || live.File() != nil || live.Unwrap() != nil || !body.closed {
 			t.Error("it is something")
 		}
 		live.CloseIdleConnections()

@@ -190,20 +190,18 @@ func (t *table) end() {
 	}
 }
 
-// read decodes a field, if it is there, and reports whether it was. want
-// describes what it must be.
-func read[T any](t *table, name string, into *T, want string, decode func(*yaml.Node) (T, bool)) bool {
+// read decodes a field, if it is there. want describes what it must be.
+func read[T any](t *table, name string, into *T, want string, decode func(*yaml.Node) (T, bool)) {
 	n := t.get(name)
 	if n == nil {
-		return false
+		return
 	}
 	value, ok := decode(n)
 	if !ok {
 		t.p.bad(n, t.path(name), shape(n), want)
-		return false
+		return
 	}
 	*into = value
-	return true
 }
 
 // The longest duration that makes sense in any field.

@@ -242,7 +242,7 @@ func snake(name string) string {
 
 // What is left out has the layers' defaults.
 func TestParse_Least(t *testing.T) {
-	f := parse(t, "stack: [{retry: {}}, {breaker: {name: b, per: host}}, {limit: {per: host}}, {limit: {name: l, fixed: 8}}, {retry: {nested: true, budget: {per: host}}}]")
+	f := parse(t, "stack: [{retry: {}}, {breaker: {name: b, per: host}}, {limit: {per: host, fixed: 7}}, {limit: {name: l, fixed: 8}}, {retry: {nested: true, budget: {per: host, burst: 3}}}]")
 	stack := f.Stack(Options{})
 	if got, want := stack[0].(retry.Policy).Explain(), (retry.Policy{}).Explain(); got != want {
 		t.Errorf("stack[0] is %+v, want %+v", got, want)
@@ -250,14 +250,14 @@ func TestParse_Least(t *testing.T) {
 	if g, ok := stack[1].(*breaker.Group); !ok || g.Name() != "b" {
 		t.Errorf("stack[1] is %T, want a group", stack[1])
 	}
-	if _, ok := stack[2].(*limit.Group); !ok {
-		t.Errorf("stack[2] is %T, want a group", stack[2])
+	if g, ok := stack[2].(*limit.Group); !ok || g.For(t.Context()).Limit() != 7 {
+		t.Errorf("stack[2] is %T, want a group with limits of 7", stack[2])
 	}
 	if l, ok := stack[3].(*limit.Limiter); !ok || l.Limit() != 8 {
 		t.Errorf("stack[3] is %T, want a limit of 8", stack[3])
 	}
-	if p, ok := stack[4].(retry.Policy); !ok || p.Budgets == nil || p.Budget != nil {
-		t.Errorf("stack[4] is %+v, want one with Budgets", stack[4])
+	if p, ok := stack[4].(retry.Policy); !ok || p.Budgets.For(t.Context()).Balance() != 3 || p.Budget != nil {
+		t.Errorf("stack[4] is %+v, want one with Budgets of 3", stack[4])
 	}
 	if f.Name() != "" || f.Transport(Options{}).Name != "" {
 		t.Error("there is a name")
@@ -282,6 +282,7 @@ func TestParse_Mistakes(t *testing.T) {
 		want       []string
 	}{
 		{"empty", "", []string{"stack.yaml: is empty, must describe a stack"}},
+		{"no YAML, nobody knows where", "stack: []\n\x01", []string{"stack.yaml: is not YAML: control characters are not allowed"}},
 		{"only a comment", "# nothing\n", []string{"stack.yaml: is empty, must describe a stack"}},
 		{"null", "---\n", []string{"stack.yaml:2: the file is empty, must be a mapping"}},
 		{"a list", "- timeout: 1s", []string{"stack.yaml:1: the file is a list, must be a mapping"}},
@@ -311,8 +312,11 @@ func TestParse_Mistakes(t *testing.T) {
 		}},
 
 		{"a layer that is a word", "stack: [retry]", []string{`stack.yaml:1: stack[0] is "retry", must be a mapping of one of BLOCKS to what it is like`}},
+		{"a layer that is a list", "stack: [[retry, {}]]", []string{`stack.yaml:1: stack[0] is a list, must be a mapping of one of BLOCKS to what it is like`}},
 		{"two in one", "stack:\n  - timeout: 1s\n    retry: {}", []string{`stack.yaml:2: stack[0] is a mapping, must be a mapping of one of BLOCKS to what it is like`}},
-		{"an unknown layer", "stack:\n  - timeout: 1s\n  - retrys: {}", []string{"stack.yaml:3: stack[1].retrys is unknown, must be one of BLOCKS"}},
+		{"an unknown layer", "stack:\n  - timeout: 1s\n  - retrys: {}", []string{"stack.yaml:3: stack[1].retrys is unknown, must be one of timeout, retry, breaker, limit"}},
+		{"a list of fields", "stack: [{retry: [tries, 3]}]", []string{"stack.yaml:1: stack[0].retry is a list, must be a mapping"}},
+		{"an unknown field with a space", "stack: []\nna me: x", []string{`stack.yaml:2: "na me" is unknown, must be one of name, stack, http`}},
 		{"an empty layer", "stack:\n  - retry:", []string{"stack.yaml:2: stack[0].retry is empty, must be a mapping"}},
 
 		{"a limit without a unit", "stack: [{timeout: 10}]", []string{"stack.yaml:1: stack[0].timeout is 10, must be " + waits}},
@@ -371,9 +375,15 @@ stack:
 		{"a delay and a percentile", "stack: []\nhttp:\n  hedge: {delay: 1s, percentile: 0.9}", []string{`stack.yaml:3: http.hedge: hedge: "": Percentile is 0.9, must be zero if Delay is given`}},
 		{"too many hedges", "stack: []\nhttp: {hedge: {hedges: 11}}", []string{"stack.yaml:2: http.hedge.hedges is 11, must be a whole number from 1 to 10"}},
 		{"a hedge that is a layer", "stack: [{hedge: {}}]", []string{"stack.yaml:1: stack[0].hedge is unknown, must be one of BLOCKS; hedge belongs below http"}},
+		{"a failover that is a layer", "stack: [{failover: {}}]", []string{"stack.yaml:1: stack[0].failover is unknown, must be one of BLOCKS; failover belongs below http"}},
 		{"a failover without endpoints", "stack: []\nhttp: {failover: {name: m}}", []string{"stack.yaml:2: http.failover.endpoints is missing, must be a list of base URLs, the preferred one first"}},
 		{"an endpoint without a host", "stack: []\nhttp: {failover: {name: m, endpoints: ['ftp://u:secret@a.test']}}", []string{"stack.yaml:2: http.failover: failover: m: Endpoints[0] is ftp://a.test, must be a URL with scheme http or https"}},
 		{"an endpoint that is a number", "stack: []\nhttp: {failover: {name: m, endpoints: [1]}}", []string{"stack.yaml:2: http.failover.endpoints[0] is not one, must be a URL of 1 to 2000 bytes"}},
+		{"a list of endpoints as one", "stack: []\nhttp: {failover: {name: m, endpoints: [[http://a]], from: [http://a]}}", []string{
+			"stack.yaml:2: http.failover.endpoints[0] is not one, must be a URL of 1 to 2000 bytes",
+			"stack.yaml:2: http.failover.from is not one, must be a URL of 1 to 2000 bytes",
+		}},
+		{"too many endpoints", "stack: []\nhttp: {failover: {name: m, endpoints: [" + endpoints(101) + "]}}", []string{"stack.yaml:2: http.failover.endpoints is a list of 101, must be of at most 100"}},
 		{"an endpoint twice", "stack: []\nhttp: {failover: {name: m, endpoints: [http://a, http://a]}}", []string{"stack.yaml:2: http.failover: failover: m: Endpoints[1] is http://a, as Endpoints[0] is, must be there once"}},
 		{"a breaker around and in a guard", "stack:\n  - breaker: {name: b}\nhttp:\n  failover:\n    name: m\n    endpoints: [http://a]\n    guard:\n      - breaker: {name: b}", []string{"stack.yaml:8: http.failover.guard[0]: there is a breaker b in line 2 already, give each a name of its own"}},
 		{"headers", "stack: []\nhttp: {retry_after_millis: [5]}", []string{"stack.yaml:2: http.retry_after_millis[0] is 5, must be the name of a header"}},
@@ -393,18 +403,113 @@ stack:
 	}
 }
 
+// endpoints returns n different ones, as items of a list.
+func endpoints(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "http://%d.test, ", i)
+	}
+	return b.String()
+}
+
+// The ends of each range, as the page of reference has them, are inside.
+func TestParse_Ranges(t *testing.T) {
+	const (
+		name     = "name: %s\nstack: []"
+		limits   = "stack: [{timeout: %s}]"
+		retries  = "stack: [{retry: {%s}}]"
+		budgets  = "stack: [{retry: {budget: {%s}}}]"
+		breakers = "stack: [{breaker: {name: b, window: 1m, %s}}]"
+		slots    = "stack: [{limit: {%s}}]"
+		web      = "stack: []\nhttp: {%s}"
+		hedges   = "stack: []\nhttp: {hedge: {%s}}"
+		mirrors  = "stack: []\nhttp: {failover: {name: m, endpoints: [%s]}}"
+	)
+	url := "http://a.test/" + strings.Repeat("a", 2000-len("http://a.test/"))
+	tests := []struct {
+		text         string
+		good, beyond []string
+	}{
+		{
+			name,
+			[]string{"a", strings.Repeat("a", 100)},
+			[]string{strings.Repeat("a", 101)},
+		},
+		{
+			limits,
+			[]string{"1ns", "24h"},
+			[]string{"0s", "24h0m0.000000001s"},
+		},
+		{
+			retries,
+			[]string{"max_attempts: 1", "max_attempts: 1000"},
+			[]string{"max_attempts: 0", "max_attempts: 1001"},
+		},
+		{
+			budgets,
+			[]string{"ratio: 1", "burst: 1", "burst: 1e9", "min_per_second: 1e-6", "min_per_second: 1e6", "min_per_second: none"},
+			[]string{"ratio: 0", "ratio: 1.001", "burst: .99", "burst: 1.1e9", "min_per_second: 0", "min_per_second: 1.1e6"},
+		},
+		{
+			breakers,
+			[]string{"buckets: 1", "buckets: 60", "min_calls: 1", "failure_ratio: 1", "consecutive: 1", "jitter: 1", "jitter: none", "probes: 1"},
+			[]string{"buckets: 0", "buckets: 61", "min_calls: 0", "failure_ratio: 0", "failure_ratio: 1.001", "consecutive: 0", "jitter: 0", "jitter: 1.001", "probes: 0"},
+		},
+		{
+			slots,
+			[]string{"fixed: 1", "initial: 1, min: 1, max: 1", "backoff: .5", "algorithm: aimd", "algorithm: gradient2, tolerance: 1", "max_wait: 1s, max_queue: 1", "reserved: .9"},
+			[]string{"fixed: 0", "initial: 0", "min: 0", "max: 0", "backoff: .499", "backoff: 1", "algorithm: gradient2, tolerance: .999", "max_wait: 1s, max_queue: 0", "reserved: .901", "reserved: null"},
+		},
+		{
+			web,
+			[]string{"max_drain: 1", "max_drain: none", "max_request_buffer: 1", "max_response_buffer: 1", "retry_rejected: [400, 599]"},
+			[]string{"max_drain: 0", "max_request_buffer: 0", "max_response_buffer: 0", "retry_rejected: [399]", "retry_rejected: [600]"},
+		},
+		{
+			hedges,
+			[]string{"percentile: .5", "percentile: .999", "percentile: .5, min_samples: 2", "hedges: 1", "hedges: 10", "max_extra: 1", "burst: 1", "burst: 1e6"},
+			[]string{"percentile: .499", "percentile: .9991", "percentile: .5, min_samples: 1", "hedges: 0", "hedges: 11", "max_extra: 0", "burst: .99", "burst: 1.1e6"},
+		},
+		{
+			mirrors,
+			[]string{endpoints(100), url},
+			[]string{endpoints(101), url + "a", "''"},
+		},
+	}
+	for _, tt := range tests {
+		for i, values := range [][]string{tt.good, tt.beyond} {
+			for _, value := range values {
+				text := fmt.Sprintf(tt.text, value)
+				if _, err := Parse("stack.yaml", []byte(text)); (err != nil) != (i == 1) {
+					t.Errorf("%.120s: %v", text, err)
+				}
+			}
+		}
+	}
+}
+
+// A switch that is written as off is off.
+func TestParse_False(t *testing.T) {
+	stack := parse(t, "stack: [{retry: {nested: false}}, {breaker: {name: b, shadow: false}}]").Stack(Options{})
+	if p, b := stack[0].(retry.Policy), stack[1].(*breaker.Breaker); p.Nested || b.Config().Shadow {
+		t.Errorf("nested is %t, shadow %t", p.Nested, b.Config().Shadow)
+	}
+}
+
 // columns are those that errors tell, which TestParse_Columns is about.
 var columns = regexp.MustCompile(`(?m)^(stackfile: [^:]+:\d+):\d+: `)
 
 func TestParse_Columns(t *testing.T) {
 	for text, want := range map[string]string{
-		"stack:\n  - timeout: 10":                    `stackfile: stack.yaml:2:14: stack[0].timeout is 10, must be a duration such as 1.5s, above 0 and at most 24h`,
-		"stack:\n  - retry: {tries: 3}":              `stackfile: stack.yaml:2:13: stack[0].retry.tries is unknown, must be one of max_attempts, backoff, budget, max_retry_after, restart_wait, await_refusals, nested`,
-		"stack:\n  - breaker: {name: b, per: user}":  `stackfile: stack.yaml:2:29: stack[0].breaker.per is "user", must be host, host_and_method or none`,
-		"stack:\n  - limit: {per: endpoint}":         `stackfile: stack.yaml:2:18: stack[0].limit.per is "endpoint", must be host, host_and_method or none`,
-		"stack:\n  - retry: {budget: {per: [host]}}": `stackfile: stack.yaml:2:27: stack[0].retry.budget.per is a list, must be host, host_and_method or none`,
-		"stack: []\nhttp: {hedge: {per: endpoint}}":  `stackfile: stack.yaml:2:21: http.hedge.per is "endpoint", must be host, host_and_method or none`,
-		"stack:\n  - breaker: {}":                    `stackfile: stack.yaml:2:5: stack[0].breaker: breaker: Name is empty, must name the breaker`,
+		"stack:\n  - timeout: 10":                                `stackfile: stack.yaml:2:14: stack[0].timeout is 10, must be a duration such as 1.5s, above 0 and at most 24h`,
+		"stack:\n  - retry: {tries: 3}":                          `stackfile: stack.yaml:2:13: stack[0].retry.tries is unknown, must be one of max_attempts, backoff, budget, max_retry_after, restart_wait, await_refusals, nested`,
+		"stack:\n  - breaker: {name: b, per: user}":              `stackfile: stack.yaml:2:29: stack[0].breaker.per is "user", must be host, host_and_method or none`,
+		"stack:\n  - limit: {per: endpoint}":                     `stackfile: stack.yaml:2:18: stack[0].limit.per is "endpoint", must be host, host_and_method or none`,
+		"stack:\n  - retry: {budget: {per: [host]}}":             `stackfile: stack.yaml:2:27: stack[0].retry.budget.per is a list, must be host, host_and_method or none`,
+		"stack: []\nhttp: {hedge: {per: endpoint}}":              `stackfile: stack.yaml:2:21: http.hedge.per is "endpoint", must be host, host_and_method or none`,
+		"stack: []\nhttp: {deadline_header: 'a b'}":              `stackfile: stack.yaml:2:7: http: redoubt: Transport: DeadlineHeader is a b, must be the name of a header`,
+		"stack:\n  - breaker: {}":                                `stackfile: stack.yaml:2:5: stack[0].breaker: breaker: Name is empty, must name the breaker`,
+		"stack:\n  - breaker: {name: b}\n  - breaker: {name: b}": `stackfile: stack.yaml:3:5: stack[1]: there is a breaker b in line 2 already, give each a name of its own`,
 		"stack: []\nhttp: {failover: {name: m, endpoints: [http://a.test], guard: [{breaker: {name: b, per: host}}]}}": `stackfile: stack.yaml:2:89: http.failover.guard[0].breaker.per is "host", must be endpoint`,
 	} {
 		if _, err := Parse("stack.yaml", []byte(text)); fmt.Sprint(err) != want {
@@ -414,6 +519,9 @@ func TestParse_Columns(t *testing.T) {
 }
 
 func TestParse_TooLarge(t *testing.T) {
+	if _, err := Parse("stack.yaml", []byte("stack: []\n"+strings.Repeat("#", MaxSize-len("stack: []\n")))); err != nil {
+		t.Errorf("as large as may be: %v", err)
+	}
 	text := "stack: []\n" + strings.Repeat("#", MaxSize)
 	want := fmt.Sprintf("stackfile: stack.yaml: has %d bytes, must have at most 1048576", MaxSize+10)
 	if _, err := Parse("stack.yaml", []byte(text)); fmt.Sprint(err) != want {
@@ -455,8 +563,9 @@ func TestReadFile(t *testing.T) {
 	if fmt.Sprint(err) != want || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("err = %v, want %s", err, want)
 	}
-	if _, err := ReadFile(dir); err == nil {
-		t.Error("a directory was read")
+	want = "stackfile: " + dir + ": read: is a directory"
+	if _, err := ReadFile(dir); fmt.Sprint(err) != want {
+		t.Errorf("err = %v, want %s", err, want)
 	}
 }
 
@@ -484,8 +593,12 @@ stackfile: stack.yaml:9: redoubt: HeaderTimeout 3s inside of timeout.Limit(1s) c
 	if got := r.Layers[3].Where; got != "stack.yaml:6" {
 		t.Errorf("the breaker is at %s", got)
 	}
-	if err := parse(t, "stack: [{timeout: 2s}, {retry: {}}, {timeout: 1s}]").Check(); err != nil {
+	f = parse(t, "stack: [{timeout: 2s}, {retry: {}}, {timeout: 1s}]")
+	if err := f.Check(); err != nil {
 		t.Errorf("Check() = %v", err)
+	}
+	if got := len(f.Explain().Layers); got != 3 {
+		t.Errorf("%d layers explained, want 3 and no Transport: the file has no http", got)
 	}
 }
 

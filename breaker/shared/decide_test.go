@@ -60,6 +60,8 @@ func TestAdmit(t *testing.T) {
 
 func TestCount(t *testing.T) {
 	ratio := Config{Name: "b", FailureRatio: 0.5, MinCalls: 4, Jitter: NoJitter}.withDefaults()
+	patient := Config{Name: "b", Consecutive: 50, Jitter: NoJitter}.withDefaults()
+	both := Config{Name: "b", Consecutive: 3, FailureRatio: 1, MinCalls: 50, Jitter: NoJitter}.withDefaults()
 	ok := outcome{At: t0, OK: true}
 	bad := outcome{At: t0, Class: "x"}
 	mine := &lease{ID: "mine", Until: t0.Add(time.Second)}
@@ -87,17 +89,27 @@ func TestCount(t *testing.T) {
 		{"ratio reached", ratio, record{Outcomes: []outcome{ok, ok, bad}}, result{outcome: breaker.Failure}, breaker.Open, breaker.ReasonFailureRatio, true, 0, 30 * time.Second},
 		{"ratio not reached", ratio, record{Outcomes: []outcome{ok, ok, ok}}, result{outcome: breaker.Failure}, breaker.Closed, "", true, 4, 0},
 		{"a success opens nothing", ratio, record{Outcomes: []outcome{bad, bad, bad}}, result{outcome: breaker.Success}, breaker.Closed, "", true, 4, 0},
+		{"no ratio is not a ratio of zero", patient, record{Outcomes: failures(DefaultMinCalls, t0)}, result{outcome: breaker.Failure}, breaker.Closed, "", true, DefaultMinCalls + 1, 0},
+		{"in a row, beside a ratio", both, record{Outcomes: []outcome{ok, bad, bad}}, result{outcome: breaker.Failure}, breaker.Open, breaker.ReasonConsecutive, true, 0, 30 * time.Second},
+		{"not in a row, beside a ratio", both, record{Outcomes: []outcome{bad, bad, ok}}, result{outcome: breaker.Failure}, breaker.Closed, "", true, 4, 0},
 		{"bounded", ratio, record{Outcomes: slices.Repeat([]outcome{ok}, maxOutcomes)}, result{outcome: breaker.Success}, breaker.Closed, "", true, maxOutcomes, 0},
 
 		{"probe succeeds", exact, openRecord(t0, mine), result{outcome: breaker.Success, generation: 1, lease: "mine"}, breaker.Closed, "", true, 0, 0},
 		{"probe fails", exact, openRecord(t0, mine), result{outcome: breaker.Failure, generation: 1, lease: "mine"}, breaker.Open, breaker.ReasonProbeFailed, true, 0, time.Minute},
 		{"probe hangs", exact, openRecord(t0, mine), result{outcome: breaker.Failure, timedOut: true, generation: 1, lease: "mine"}, breaker.Open, breaker.ReasonProbeTimeout, true, 0, time.Minute},
 		{"probe proves nothing", exact, openRecord(t0, mine), result{outcome: breaker.Ignored, generation: 1, lease: "mine"}, breaker.HalfOpen, breaker.ReasonConsecutive, true, 0, time.Hour},
+		{"no probe, while it is open", exact, openRecord(t0.Add(1), nil), result{outcome: breaker.Failure, generation: 1}, breaker.Open, breaker.ReasonConsecutive, false, 0, time.Hour + 1},
+		{"probe whose lease was given back", exact, openRecord(t0, nil), result{outcome: breaker.Failure, generation: 1, lease: "mine"}, breaker.HalfOpen, breaker.ReasonConsecutive, false, 0, time.Hour},
+		{"probe of what is closed", exact, record{Generation: 1}, result{outcome: breaker.Failure, generation: 1, lease: "mine"}, breaker.Closed, "", false, 0, 0},
 		{"probe lost its lease", exact, openRecord(t0, &lease{ID: "other"}), result{outcome: breaker.Failure, generation: 1, lease: "mine"}, breaker.HalfOpen, breaker.ReasonConsecutive, false, 0, time.Hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			tt.r.Name = "b"
 			tt.res.what = outcome{At: t0, Class: "x"}
 			r, changed := tt.c.count(tt.r, t0, tt.res)
+			if r.Name != "b" {
+				t.Errorf("the record is that of %q", r.Name)
+			}
 			if got := r.state(t0); got != tt.state || changed != tt.changed {
 				t.Errorf("state %v, changed %v; want %v, %v", got, changed, tt.state, tt.changed)
 			}
@@ -120,6 +132,24 @@ func TestCount(t *testing.T) {
 	}
 }
 
+// A failed probe opens the circuit again for what opened it first, and notes what
+// is known of the probe.
+func TestCount_FailedProbe(t *testing.T) {
+	r := openRecord(t0, &lease{ID: "mine"})
+	r.Open.Failures, r.Open.Successes, r.Open.Consecutive, r.Open.Times = 7, 2, 5, 1
+	r, _ = exact.count(r, t0, result{
+		outcome: breaker.Failure, what: outcome{At: t0, Class: "y"}, generation: 1, lease: "mine",
+		retryAfter: 90 * time.Second, trace: "trace",
+	})
+	want := opening{
+		Since: t0, Until: t0.Add(4 * DefaultCooldown), Reason: breaker.ReasonProbeFailed, Times: 2, RetryAfter: 90,
+		Failures: 7, Successes: 2, Consecutive: 5, Last: outcome{At: t0, Class: "y"}, Trace: "trace",
+	}
+	if got := *r.Open; got != want {
+		t.Errorf("open as %+v, want %+v", got, want)
+	}
+}
+
 func TestSettled(t *testing.T) {
 	longest := 10 * time.Minute
 	for _, tt := range []struct {
@@ -138,6 +168,8 @@ func TestSettled(t *testing.T) {
 		{"open for too long", openRecord(t0.Add(longest+1), nil), t0, true, 0, t0.Add(longest)},
 		{"the clock was ten years ahead", openRecord(t0.AddDate(10, 0, 0), nil), t0, true, 0, t0.Add(longest)},
 		{"the clock was a day ahead", openRecord(t0.AddDate(0, 0, -1), nil), t0.AddDate(0, 0, -2), true, 0, t0.AddDate(0, 0, -2).Add(longest)},
+		{"opened by a clock that is ahead", openRecord(t0.Add(-time.Hour), nil), t0.Add(-time.Hour - skew), false, 0, t0.Add(-time.Hour)},
+		{"opened by a clock that is too far ahead", openRecord(t0.Add(-time.Hour), nil), t0.Add(-time.Hour - skew - 1), true, 0, t0.Add(-time.Hour)},
 		{"lease for too long", openRecord(t0, &lease{ID: "x", Until: t0.Add(time.Hour)}), t0, true, 0, t0},
 		{"lease", openRecord(t0, &lease{ID: "x", Until: t0.Add(DefaultLease)}), t0, false, 0, t0},
 	} {
@@ -148,6 +180,9 @@ func TestSettled(t *testing.T) {
 			}
 			if r.Open != nil && !r.Open.Until.Equal(tt.until) {
 				t.Errorf("open until %v, want %v", r.Open.Until, tt.until)
+			}
+			if r.Open != nil && r.Open.Since.Sub(tt.now) > skew {
+				t.Errorf("open since %v, now is %v", r.Open.Since, tt.now)
 			}
 			if r.Open != nil && r.Open.Lease != nil && r.Open.Lease.Until.After(tt.now.Add(DefaultLease)) {
 				t.Errorf("lease until %v", r.Open.Lease.Until)
@@ -164,6 +199,7 @@ func TestCooldown(t *testing.T) {
 	honest := c
 	honest.HonorRetryAfter = true
 	huge := Config{Cooldown: math.MaxInt64 / 3, MaxCooldown: math.MaxInt64 / 2, Jitter: NoJitter}.withDefaults()
+	vast := Config{Cooldown: 1 << 62, MaxCooldown: math.MaxInt64, Jitter: NoJitter}.withDefaults()
 	for _, tt := range []struct {
 		c          Config
 		n          int
@@ -183,6 +219,7 @@ func TestCooldown(t *testing.T) {
 		{honest, 0, 7 * time.Second, 0.5, 7 * time.Second},
 		{honest, 0, time.Hour, 0.5, 10 * time.Second},
 		{huge, 5, 0, 0.5, math.MaxInt64 / 2},
+		{vast, 1, 0, 0.5, math.MaxInt64}, // twice that is below zero
 	} {
 		got := tt.c.cooldown(tt.n, tt.retryAfter, tt.random)
 		if diff := got - tt.want; diff < -time.Microsecond || diff > time.Microsecond {

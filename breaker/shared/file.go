@@ -24,9 +24,9 @@ import (
 // Values are replaced by renaming, under a lock that belongs to the process
 // (flock where there is such a thing) and is held for the replacement alone, so
 // that no reader sees half a value and no writer that is killed leaves a lock.
-// Files are as accessible as the directory: give that to a group and its members
-// share their circuits. Nothing is flushed to disk; after a power failure a
-// circuit may be closed that was open.
+// Files are as accessible as the directory, whatever the umask: give that to a
+// group, with the setgid bit, and its members share their circuits. Nothing is
+// flushed to disk; after a power failure a circuit may be closed that was open.
 type FileStore struct {
 	dir    string
 	warned atomic.Bool
@@ -105,10 +105,12 @@ func (s *FileStore) CompareAndSwap(ctx context.Context, key string, old, value [
 // the lock does so: what a writer that was killed left behind is overwritten.
 func (s *FileStore) replace(path string, value []byte) (bool, error) {
 	temp := strings.TrimSuffix(path, suffix) + ".tmp"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|careful, s.mode())
+	mode := s.mode()
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|careful, mode)
 	if err != nil {
 		return false, err
 	}
+	share(f, mode)
 	_, err = f.Write(value)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return false, err
@@ -124,6 +126,14 @@ func (s *FileStore) mode() fs.FileMode {
 		return 0o600
 	}
 	return info.Mode().Perm()&0o666 | 0o600
+}
+
+// share gives a file the mode that it was to be made with, of which the umask may
+// have taken away what lets others in. The file of another user stays as it is.
+func share(f *os.File, mode fs.FileMode) {
+	if info, err := f.Stat(); err == nil && info.Mode().Perm() != mode {
+		_ = f.Chmod(mode)
+	}
 }
 
 // Values returns all values. A directory that does not exist has none.

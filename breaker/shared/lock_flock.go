@@ -22,6 +22,7 @@ func lock(ctx context.Context, path string, mode fs.FileMode) (unlock func() err
 	if err != nil {
 		return nil, err
 	}
+	share(f, mode)
 	err = await(ctx, path, func() (bool, error) {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {

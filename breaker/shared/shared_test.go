@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,7 +82,7 @@ func TestOpenIsHonouredByTheNext(t *testing.T) {
 			t.Errorf("%v: RetryAfter %v, %v", e, after, ok)
 		}
 		cause, ok := errors.AsType[*Failure](e.Cause)
-		if !ok || cause.PID != os.Getpid() || e.Counts.Consecutive != 5 {
+		if !ok || cause.PID != os.Getpid() || e.Counts != (breaker.Counts{Failures: 5, Consecutive: 5}) {
 			t.Errorf("cause %v, counts %+v", e.Cause, e.Counts)
 		}
 		if text := err.Error(); !strings.HasPrefix(text, "breaker: hg mirror is open (5 failures in a row), last: _OTHER in process ") {
@@ -139,7 +140,7 @@ func TestOneProbe(t *testing.T) {
 				})
 				mu.Lock()
 				defer mu.Unlock()
-				if e, ok := errors.AsType[*breaker.OpenError](err); ok && e.State == breaker.HalfOpen {
+				if e, ok := errors.AsType[*breaker.OpenError](err); ok && e.State == breaker.HalfOpen && e.Until.IsZero() {
 					refused++
 				}
 			})
@@ -221,6 +222,7 @@ func TestDegrades(t *testing.T) {
 		{"can't be made", NewFileStore(filepath.Join(file, "below"))},
 		{"no name", NewFileStore("\x00")},
 		{"broken", broken{}},
+		{"can't be written", unwritable{new(memory)}},
 		{"hangs", hanging{slow}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -239,6 +241,9 @@ func TestDegrades(t *testing.T) {
 				if err := do(b, nil); err != nil {
 					t.Error(err)
 				}
+				if s := b.State(); s != breaker.Closed {
+					t.Errorf("after a good probe: %v", s)
+				}
 				if n := strings.Count(log.String(), "store can't be used"); n != 1 {
 					t.Errorf("%d warnings:\n%s", n, &log)
 				}
@@ -255,6 +260,155 @@ func (hanging) Load(ctx context.Context, _ string) ([]byte, error) {
 	return nil, ctx.Err()
 }
 
+// unwritable is a store that can only be read.
+type unwritable struct{ Store }
+
+func (unwritable) CompareAndSwap(context.Context, string, []byte, []byte, time.Duration) (bool, error) {
+	return false, errBroken
+}
+
+// A call whose caller gives up while the store is asked is not made, and says
+// nothing about the store.
+func TestCallerGoneWhileStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		b := New(Config{Name: "b", Store: hanging{new(memory)}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		ctx, cancel := context.WithTimeout(t.Context(), DefaultStoreTimeout/2)
+		defer cancel()
+		err := b.Do(ctx, func(context.Context) error { t.Error("the call was made"); return nil })
+		if !errors.Is(err, context.DeadlineExceeded) || log.Len() > 0 {
+			t.Errorf("err = %v, want the caller's deadline; logged %s", err, &log)
+		}
+	})
+}
+
+// A store that failed is left alone for a while: it would cost each call its
+// timeout.
+func TestStoreIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &counting{Store: broken{}}
+		b := New(Config{Name: "b", Store: store})
+		for _, step := range []struct {
+			wait time.Duration
+			want int
+		}{{0, 1}, {0, 1}, {away - 1, 1}, {1, 2}, {0, 2}} {
+			time.Sleep(step.wait)
+			if do(b, nil); store.loads != step.want {
+				t.Errorf("%d loads after %v more, want %d", store.loads, step.wait, step.want)
+			}
+		}
+	})
+}
+
+// counting counts what is asked.
+type counting struct {
+	Store
+	loads int
+}
+
+func (s *counting) Load(ctx context.Context, key string) ([]byte, error) {
+	s.loads++
+	return s.Store.Load(ctx, key)
+}
+
+// Calls that succeed write nothing, as long as there is nothing to forget.
+func TestSuccessWritesNothing(t *testing.T) {
+	store := &lasting{Store: new(memory), ttl: new(time.Duration)}
+	b := New(Config{Name: "b", Store: store})
+	for range 3 {
+		do(b, nil)
+	}
+	if b.State(); *store.ttl != 0 {
+		t.Errorf("something was stored for %v", *store.ttl)
+	}
+}
+
+// A server's Retry-After lengthens the cooldown if it is honoured.
+func TestHonorRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for honor, want := range map[bool]time.Duration{true: 2 * time.Minute, false: DefaultCooldown} {
+			b := New(Config{Name: "b", Store: new(memory), Consecutive: 1, Jitter: NoJitter, HonorRetryAfter: honor})
+			do(b, asking(2*time.Minute))
+			if after, ok := do(b, nil).(*breaker.OpenError).RetryAfter(); after != want || !ok {
+				t.Errorf("honoured %v: refused for %v, want %v", honor, after, want)
+			}
+		}
+	})
+}
+
+// asking is the error of a server that says when to come back.
+type asking time.Duration
+
+func (asking) Error() string                       { return "unavailable" }
+func (a asking) RetryAfter() (time.Duration, bool) { return time.Duration(a), true }
+
+// What somebody else writes between a load and a swap is not lost, and neither is
+// what was to be written.
+func TestSomebodyElseWasFaster(t *testing.T) {
+	store := &overtaken{Store: new(memory)}
+	config := Config{Name: "b", Store: store, Consecutive: 2}
+	store.other = func() { do(New(Config{Name: "b", Store: store.Store, Consecutive: 2}), errDown) }
+	b := New(config)
+	do(b, errDown)
+	if s := b.State(); s != breaker.Open {
+		t.Errorf("after the failures of two: %v, want open", s)
+	}
+	store.other = func() {
+		value, err := store.Load(t.Context(), b.key)
+		if swapped, err2 := store.Store.CompareAndSwap(t.Context(), b.key, value, append(value, '\n'), 0); !swapped || err != nil || err2 != nil {
+			t.Error(swapped, err, err2)
+		}
+	}
+	if err := Reset(t.Context(), store, "b", ""); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.State(); s != breaker.Closed {
+		t.Errorf("after Reset: %v, want closed", s)
+	}
+}
+
+// overtaken is a store to which another process writes just before a swap, once.
+type overtaken struct {
+	Store
+	other func()
+}
+
+func (s *overtaken) CompareAndSwap(ctx context.Context, key string, old, value []byte, ttl time.Duration) (bool, error) {
+	if other := s.other; other != nil {
+		s.other = nil
+		other()
+	}
+	return s.Store.CompareAndSwap(ctx, key, old, value, ttl)
+}
+
+// A probe goes on holding its lease if the store goes away and comes back.
+func TestProbeOutlivesStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &flaky{Store: new(memory)}
+		config := Config{Name: "b", Store: store, Consecutive: 1, Jitter: NoJitter}
+		do(New(config), errDown)
+		time.Sleep(DefaultCooldown)
+		_ = New(config).Do(t.Context(), func(context.Context) error {
+			time.Sleep(DefaultLease/3 + 1) // renewed once
+			store.broken.Store(true)
+			time.Sleep(DefaultLease / 3) // not renewed
+			store.broken.Store(false)
+			time.Sleep(away) // renewed again
+			if err := do(New(config), nil); !errors.Is(err, breaker.ErrOpen) {
+				t.Errorf("another process: %v, want that it is refused", err)
+			}
+			time.Sleep(2 * DefaultLease)
+			if err := do(New(config), nil); !errors.Is(err, breaker.ErrOpen) {
+				t.Errorf("another process, later: %v, want that it is refused", err)
+			}
+			return nil
+		})
+		if s := New(config).State(); s != breaker.Closed {
+			t.Errorf("after the probe: %v", s)
+		}
+	})
+}
+
 func TestOneWarningForAStore(t *testing.T) {
 	var log bytes.Buffer
 	store := NewFileStore("/dev/null/x")
@@ -269,13 +423,14 @@ func TestOneWarningForAStore(t *testing.T) {
 // A store that comes back is used again.
 func TestStoreComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &flaky{Store: new(memory), broken: true}
+		store := &flaky{Store: new(memory)}
+		store.broken.Store(true)
 		b := New(Config{Name: "b", Store: store, Consecutive: 1})
 		do(b, errDown)
 		if err := do(b, nil); !errors.Is(err, breaker.ErrOpen) {
 			t.Errorf("while the store is away: %v", err)
 		}
-		store.broken = false
+		store.broken.Store(false)
 		time.Sleep(away)
 		if err := do(b, nil); err != nil {
 			t.Errorf("the store says closed: %v", err)
@@ -292,7 +447,7 @@ func TestStoreGoesAwayDuringCall(t *testing.T) {
 		time.Sleep(DefaultCooldown)
 		do(b, nil)
 		b.Do(t.Context(), func(context.Context) error {
-			store.broken = true
+			store.broken.Store(true)
 			return errDown
 		})
 		if err := do(b, nil); !errors.Is(err, breaker.ErrOpen) {
@@ -303,11 +458,11 @@ func TestStoreGoesAwayDuringCall(t *testing.T) {
 
 type flaky struct {
 	Store
-	broken bool
+	broken atomic.Bool
 }
 
 func (f *flaky) Load(ctx context.Context, key string) ([]byte, error) {
-	if f.broken {
+	if f.broken.Load() {
 		return nil, errBroken
 	}
 	return f.Store.Load(ctx, key)
@@ -320,7 +475,12 @@ func TestGarbage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, value := range []string{"garbage", "{", "\x00\x00", string(otherValue), strings.Repeat("x", 2*maxRecord)} {
+	other.Name, other.Key = "b", "another key"
+	keyValue, err := other.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{"garbage", "{", "\x00\x00", string(otherValue), string(keyValue), strings.Repeat("x", 2*maxRecord)} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
 			store := NewFileStore(t.TempDir())
@@ -333,6 +493,10 @@ func TestGarbage(t *testing.T) {
 			}
 			if n := strings.Count(log.String(), "garbage"); n == 0 || strings.Count(log.String(), "level=WARN") != 1 {
 				t.Errorf("want one warning:\n%.1000s", &log)
+			}
+			written, err := store.Load(t.Context(), "b")
+			if r, err2 := decode(written); err != nil || err2 != nil || r.Name != "b" || !r.Updated.Equal(time.Now()) {
+				t.Errorf("garbage was left there: %.100s, %v", written, err)
 			}
 			log.Reset()
 			do(New(config), errDown)
@@ -347,6 +511,9 @@ func TestEmptyFileIsNoGarbage(t *testing.T) {
 	store := NewFileStore(t.TempDir())
 	if err := os.WriteFile(store.path("b"), nil, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	if circuits, err := Status(t.Context(), store); err != nil || len(circuits) != 0 {
+		t.Errorf("Status = %+v, %v; want nothing", circuits, err)
 	}
 	do(New(Config{Name: "b", Store: store, Consecutive: 1}), errDown)
 	if err := do(New(Config{Name: "b", Store: store}), nil); !errors.Is(err, breaker.ErrOpen) {
@@ -403,6 +570,128 @@ func TestOutcomes(t *testing.T) {
 				t.Errorf("state %v, want %v", s, tt.want)
 			}
 		})
+	}
+}
+
+// What is ignored neither counts nor ends a row of failures; a success ends it.
+func TestOutcomes_Row(t *testing.T) {
+	errMine := errors.New("mine")
+	for _, tt := range []struct {
+		name     string
+		classify func(error) breaker.Outcome
+		between  func(b *Breaker)
+		want     breaker.State
+	}{
+		{"success", nil, func(b *Breaker) { do(b, nil) }, breaker.Closed},
+		{"cancelled by the caller", nil, func(b *Breaker) {
+			ctx, cancel := context.WithCancel(context.Background())
+			b.Do(ctx, func(context.Context) error { cancel(); return errMine })
+		}, breaker.Open},
+		{"refused further in", nil, func(b *Breaker) { do(b, &breaker.OpenError{}) }, breaker.Open},
+		{"classified as ignored", func(err error) breaker.Outcome { return outcomeOf(err, errMine, breaker.Ignored) }, func(b *Breaker) { do(b, errMine) }, breaker.Open},
+		{"classified as success", func(err error) breaker.Outcome { return outcomeOf(err, errMine, breaker.Success) }, func(b *Breaker) { do(b, errMine) }, breaker.Closed},
+		{"success, of a caller who is gone", nil, func(b *Breaker) {
+			ctx, cancel := context.WithCancel(context.Background())
+			b.Do(ctx, func(context.Context) error { cancel(); return nil })
+		}, breaker.Closed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := New(Config{Name: "b", Store: new(memory), Consecutive: 2, Classify: tt.classify})
+			do(b, errDown)
+			tt.between(b)
+			do(b, errDown)
+			if s := b.State(); s != tt.want {
+				t.Errorf("state %v, want %v", s, tt.want)
+			}
+		})
+	}
+}
+
+// outcomeOf is o for one error and that of breaker.DefaultClassify for others.
+func outcomeOf(err, one error, o breaker.Outcome) breaker.Outcome {
+	if errors.Is(err, one) {
+		return o
+	}
+	return breaker.DefaultClassify(err)
+}
+
+// What is logged of a circuit: each change of its state, that it opened as a
+// warning.
+func TestLogger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		b := New(Config{
+			Name: "hg", Key: "a", Store: new(memory), Consecutive: 2, Jitter: NoJitter,
+			Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+				if a.Key == slog.TimeKey {
+					return slog.Attr{}
+				}
+				return a
+			}})),
+		})
+		for _, step := range []struct {
+			wait time.Duration
+			err  error
+			want string
+		}{
+			{0, nil, ""},
+			{0, errDown, ""},
+			{0, errDown, `level=WARN msg="breaker: circuit is open" breaker=hg key=a from=closed to=open reason=consecutive class=_OTHER consecutive=2 cooldown=30s` + "\n"},
+			{0, nil, ""},
+			{
+				DefaultCooldown, errDown,
+				`level=INFO msg="breaker: circuit is half-open" breaker=hg key=a from=open to=half-open reason=cooldown` + "\n" +
+					`level=WARN msg="breaker: circuit is open" breaker=hg key=a from=half-open to=open reason=probe_failed class=_OTHER consecutive=2 cooldown=1m0s` + "\n",
+			},
+			{
+				2 * DefaultCooldown, nil,
+				`level=INFO msg="breaker: circuit is half-open" breaker=hg key=a from=open to=half-open reason=cooldown` + "\n" +
+					`level=INFO msg="breaker: circuit is closed" breaker=hg key=a from=half-open to=closed reason=probes_succeeded` + "\n",
+			},
+		} {
+			time.Sleep(step.wait)
+			log.Reset()
+			do(b, step.err)
+			if got := log.String(); got != step.want {
+				t.Errorf("logged:\n%swant\n%s", got, step.want)
+			}
+		}
+	})
+}
+
+// The zero fields stand for the defaults, and Explain tells of them.
+func TestConfig(t *testing.T) {
+	store := new(memory)
+	b := New(Config{Name: "b", Store: store})
+	got := b.Config()
+	got.Classify = nil // which is not comparable
+	want := Config{
+		Name: "b", Store: store, Consecutive: DefaultConsecutive, Window: DefaultWindow, MinCalls: DefaultMinCalls,
+		Cooldown: DefaultCooldown, MaxCooldown: DefaultMaxCooldown, Jitter: DefaultJitter, Lease: DefaultLease,
+		ProbeTimeout: DefaultProbeTimeout, StoreTimeout: DefaultStoreTimeout,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Config() = %+v, want %+v", got, want)
+	}
+	if got := b.Name(); got != "b" {
+		t.Errorf("Name() = %q, want b", got)
+	}
+	facts := explain.Facts{
+		Kind: explain.Breaker, Name: "b", Consecutive: DefaultConsecutive, Window: DefaultWindow, MinCalls: DefaultMinCalls,
+		Cooldown: DefaultCooldown, MaxCooldown: DefaultMaxCooldown, Probes: 1, ProbeTimeout: DefaultProbeTimeout,
+	}
+	if got := b.Explain(); got != facts {
+		t.Errorf("Explain() = %+v, want %+v", got, facts)
+	}
+	ratio := New(Config{Name: "b", Store: store, FailureRatio: .5, Cooldown: time.Hour, Jitter: NoJitter})
+	if c := ratio.Config(); c.Consecutive != 0 || c.MaxCooldown != time.Hour || c.Jitter != 0 {
+		t.Errorf("Config() = %+v, want no rule of failures in a row, no jitter and a longest cooldown of 1h", c)
+	}
+	if got := ratio.Explain().FailureRatio; got != .5 {
+		t.Errorf("Explain() has ratio %v, want 0.5", got)
+	}
+	if got := (*Breaker)(nil).Config(); !reflect.DeepEqual(got, Config{}) {
+		t.Errorf("Config() of nil = %+v", got)
 	}
 }
 
@@ -507,6 +796,25 @@ func TestCheck(t *testing.T) {
 			t.Errorf("Check() = %v, want nil", err)
 		}
 	}
+}
+
+// What is too old counts for nobody, and garbage is told of.
+func TestBreaker_Status(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := NewFileStore(t.TempDir())
+		b := New(Config{Name: "b", Store: store})
+		do(b, errDown)
+		time.Sleep(DefaultWindow + 1)
+		if c, err := b.Status(t.Context()); err != nil || c.Failures != 0 {
+			t.Errorf("after the window: %+v, %v; want no failures", c, err)
+		}
+		if err := os.WriteFile(store.path("b"), []byte("garbage"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := b.Status(t.Context()); !errors.Is(err, errGarbage) || c.State != breaker.Closed {
+			t.Errorf("with garbage: %+v, %v; want closed and an error", c, err)
+		}
+	})
 }
 
 // What is read of a record by Status, Latest and Breaker.Status is all of it.

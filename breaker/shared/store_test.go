@@ -60,12 +60,24 @@ func TestStore(t *testing.T) {
 			load("../../b", "3")
 			load("a", "2")
 			values(2)
+			for range s.Values(ctx) {
+				break
+			}
 			swap("a", []byte("1"), nil, false)
 			swap("a", []byte("2"), nil, true)
 			swap("a", nil, nil, true)
 			load("a", "")
 			values(1)
 		})
+	}
+}
+
+// The name of a key's file is part of the format: processes of two releases share
+// their circuits.
+func TestFileStore_Path(t *testing.T) {
+	want := filepath.Join("dir", "ca978112ca1bbdcafac231b39a23dc4d.v1.json")
+	if got := NewFileStore("dir").path("a"); got != want {
+		t.Errorf("path = %s, want %s", got, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package sdktest
 
 import (
 	"context"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/redoubt-go/redoubt"
 	"github.com/redoubt-go/redoubt/breaker"
 	"github.com/redoubt-go/redoubt/retry"
+	"github.com/redoubt-go/redoubt/timeout"
 )
 
 // The tests of this file set OpenTelemetry's global providers, and so each has a
@@ -103,6 +105,48 @@ func TestInstalledFirst(t *testing.T) {
 			redoubt.breaker.state {circuit} {redoubt.breaker.state=half-open redoubt.layer.name=billing} gauge 0
 			redoubt.breaker.state {circuit} {redoubt.breaker.state=open redoubt.layer.name=billing} gauge 1
 			redoubt.breaker.transitions {transition} {redoubt.breaker.from=closed redoubt.breaker.to=open redoubt.layer.name=billing redoubt.reason=forced} sum 1
+		`)
+	})
+}
+
+// TestStackItself holds that a Stack's own Do is a call as redoubt.Do makes one, with
+// the global SDK and with that of a Telemetry that it begins with; and that what an
+// open breaker refuses before the layers around it begin is told as ever.
+func TestStackItself(t *testing.T) {
+	if !inChild(t) {
+		return
+	}
+	synctest.Test(t, func(t *testing.T) {
+		global, given, edge := newSDK(), newSDK(), newSDK()
+		global.install()
+		br := twice(t, "circuit")
+		stack := redoubt.Stack{timeout.Limit(time.Minute), br}
+		_ = stack.Do(t.Context(), succeed)
+		_ = redoubt.Stack{given.telemetry("billing"), stack}.Do(t.Context(), succeed)
+		br.ForceOpen()
+		_ = stack.Do(t.Context(), succeed)
+		_ = fetch(t.Context(), t, edge.edge(http.DefaultTransport, stack...), http.MethodGet, nil)
+		same(t, "spans of the global SDK", global.spans(), `
+			#1 redoubt circuit internal unset 0s-0s
+			   redoubt.attempts=1 redoubt.name=circuit redoubt.outcome=success
+			   #2 attempt circuit internal unset 0s-0s
+			      redoubt.attempt=1 redoubt.name=circuit
+			#3 redoubt circuit internal error(breaker: circuit is open (forced)) 0s-0s
+			   error.type=breaker_open redoubt.attempts=0 redoubt.name=circuit redoubt.outcome=rejected
+			   #4 redoubt short-circuit internal error(breaker: circuit is open (forced)) 0s-0s
+			      error.type=breaker_open redoubt.breaker.generation=1 redoubt.breaker.state=open redoubt.layer.name=circuit redoubt.layer=breaker redoubt.reason=breaker_open
+		`)
+		same(t, "spans of the one that was given", given.spans(), `
+			#1 redoubt billing internal unset 0s-0s
+			   redoubt.attempts=1 redoubt.name=billing redoubt.outcome=success
+			   #2 attempt billing internal unset 0s-0s
+			      redoubt.attempt=1 redoubt.name=billing
+		`)
+		same(t, "spans of the edge", edge.spans(), `
+			#1 redoubt billing internal error(breaker: circuit is open (forced)) 0s-0s
+			   error.type=breaker_open redoubt.attempts=0 redoubt.name=billing redoubt.outcome=rejected
+			   #2 redoubt short-circuit internal error(breaker: circuit is open (forced)) 0s-0s
+			      error.type=breaker_open redoubt.breaker.generation=1 redoubt.breaker.state=open redoubt.layer.name=circuit redoubt.layer=breaker redoubt.reason=breaker_open
 		`)
 	})
 }
