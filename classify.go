@@ -241,11 +241,11 @@ var http3Faults = map[string]fault{
 	"H3_NO_ERROR":          {class: "http3_stream_error", passing: true},
 }
 
-// http3Code returns the first code of HTTP/3 in text. What comes after it may be
-// words of the server's.
+// http3Code returns the first code of HTTP/3 in text, unless it is one without a
+// name: "H3 error (0x33)". What comes after it may be words of the server's.
 func http3Code(text string) string {
-	_, after, _ := strings.Cut(text, "H3_")
-	return "H3_" + after[:len(after)-len(strings.TrimLeft(after, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"))]
+	_, after, _ := strings.Cut(text, "H3")
+	return "H3" + after[:len(after)-len(strings.TrimLeft(after, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"))]
 }
 
 func textFault(text string) fault {

@@ -9,11 +9,14 @@ import (
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
+// Again is told that Base sends the request once more by a rule of its own.
+func (s *sending) Again() { s.progress.again() }
+
 // Hedge begins a send of the request beside this one, with a span of its own. It
 // does not take part in the progress: that is about the first send, and from now
 // on knows that it is not all there is.
 func (s *sending) Hedge(out *http.Request, ordinal int) (*http.Request, roundtrip.Hedge, error) {
-	if !s.handed || s.resp != nil { // the request is another, such as one for a token
+	if !s.progress.handed || s.resp != nil { // the request is another, such as one for a token
 		return out, nil, nil
 	}
 	s.progress.note(func() { s.progress.hedged = true })

@@ -30,7 +30,9 @@ type progress struct {
 	span         *telemetry.Send        // of this send, also if a hedge of it won
 	limit        time.Duration          // on silence until the headers; 0 is none
 	expects      bool                   // the request may ask for leave to send its body
-	most         int                    // new connections that it may use up
+	most         int                    // new connections that net/http may use up for it
+	handed       bool                   // to Base
+	relayed      bool                   // by a Base that may send it more than once
 	trace        *httptrace.ClientTrace // if Base asked for it
 	phase        Phase
 	connecting   bool // net/http told of its wish for a connection
@@ -103,14 +105,17 @@ func (p *progress) clientTrace(ctx context.Context) *httptrace.ClientTrace {
 		return p.trace
 	}
 	p.trace = &httptrace.ClientTrace{
-		GetConn:      func(string) { p.note(p.wantsConn) },
-		GotConn:      func(info httptrace.GotConnInfo) { p.note(func() { p.gotConn(info) }) },
-		WroteHeaders: func() { p.note(p.wroteHeader) },
+		GetConn:      func(string) { p.learn(p.wantsConn) },
+		GotConn:      func(info httptrace.GotConnInfo) { p.learn(func() { p.gotConn(info) }) },
+		WroteHeaders: func() { p.learn(p.wroteHeader) },
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
 			if info.Err == nil {
-				p.note(p.written)
+				p.learn(p.written)
 			}
 		},
+	}
+	if p.relayed {
+		p.trace.GotFirstResponseByte = func() { p.learn(p.answered) }
 	}
 	if p.expects {
 		p.trace.Wait100Continue = func() { p.note(func() { p.waiting = time.Now() }) }
@@ -128,10 +133,34 @@ func (p *progress) note(what func()) {
 	what()
 }
 
+// learn is note for what net/http tells of the send, as opposed to what it tells of
+// a request that Prepare makes with the context of this one.
+func (p *progress) learn(what func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.handed {
+		what()
+	}
+}
+
+// hand says that Base is about to have the request.
+func (p *progress) hand() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.handed = true
+}
+
+// answered says that there is a response. If a connection follows, Base has not
+// been redialling, but sends the request once more by a rule of its own.
+func (p *progress) answered() { p.dialled = 0 }
+
+// again is answered for a Base that knows without a response.
+func (p *progress) again() { p.note(p.answered) }
+
 func (p *progress) wantsConn() { p.connecting = true }
 
-// maxDialled is how many new connections one send may use up. Those that wait in
-// the pool may all have died; but a new one of HTTP/2 that ends with a stream that
+// maxDialled is how many new connections net/http may use up for one send. Those
+// that wait in the pool may all have died; but a new one of HTTP/2 that ends with a stream that
 // the server refused, as it does after GOAWAY, PROTOCOL_ERROR and Request.Close,
 // net/http would replace for ever, without a pause.
 const maxDialled = 3

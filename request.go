@@ -35,6 +35,8 @@ func (s *sending) request() (*http.Request, error) {
 		forbidReplay(out)
 	}
 	s.progress.most = x.mostDialled()
+	_, direct := x.base().(*http.Transport)
+	s.progress.relayed = !direct
 	out.Close = out.Close || x.fresh && !roundtrip.Upgrades(out)
 	s.progress.expects = expectsContinue(out) || x.t.Prepare != nil
 	if x.t.Prepare != nil {

@@ -32,7 +32,6 @@ type sending struct {
 	prepared   *http.Request // what it made of that
 	replaced   bool          // with another body
 
-	handed bool // to Base
 	free   bool // from the layers' context
 	resp   *http.Response
 	status *StatusError // if resp is a failure
@@ -144,7 +143,7 @@ func (s *sending) roundTrip() error {
 	if err != nil {
 		return err
 	}
-	s.handed = true
+	s.progress.hand()
 	resp, err := s.x.base().RoundTrip(out)
 	if err != nil {
 		if resp != nil && resp.Body != nil {
@@ -188,7 +187,8 @@ func (s *sending) fail(err error) error {
 	}
 	expired, cause := s.progress.stop(), s.interrupted()
 	phase, bodyErr := s.progress.state(err)
-	unsent := !s.handed || s.progress.unsent(err)
+	handed := s.progress.handed
+	unsent := !handed || s.progress.unsent(err)
 	err = schemeMismatch(roundtrip.WithoutURL(err))
 	if x.unrepeated() {
 		err = forbidden(err)
@@ -210,7 +210,7 @@ func (s *sending) fail(err error) error {
 	case cause != nil:
 		err = &interruptedError{phase: phase, cause: cause}
 		f = fault{class: telemetry.ErrorType(cause), passing: says.TimedOut(cause)}
-	case !s.handed:
+	case !handed:
 		f, _ = ownFault(err)
 		f.local = true
 	default:

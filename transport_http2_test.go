@@ -471,6 +471,7 @@ func TestTransport_116_119_StreamErrorsOfOtherBases(t *testing.T) {
 		{"INTERNAL_ERROR (remote): CRYPTO_ERROR 0x12a", "_OTHER", 1, 1, false},
 		{"H3_NO_ERROR: H3_REQUEST_REJECTED", "http3_stream_error", 3, 1, false},
 		{"H3_FRAME_ERROR: H3_REQUEST_REJECTED", "_OTHER", 1, 1, false},
+		{"H3 error (0x33): H3_REQUEST_REJECTED", "_OTHER", 1, 1, false},
 		{"H3_REQUEST_REJECTED: busy", "http3_request_rejected", 3, 3, false},
 		{`http2: server sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=NO_ERROR, debug="graceful shutdown GOAWAY"`, "http2_goaway", 3, 1, false},
 	} {
@@ -747,6 +748,49 @@ func TestTransport_120_DiscardedResponses(t *testing.T) {
 	}
 	if opened := conns.Opened(); opened != 1 {
 		t.Errorf("%d connections, want 1", opened)
+	}
+}
+
+// A Base that sends a request more than once by a rule of its own is not one that
+// redials in vain, and neither is what Prepare sends.
+func TestTransport_115_NewConnectionsForAReason(t *testing.T) {
+	const sends = 5
+	for name, set := range map[string]func(rt *redoubt.Transport){
+		"Base retries": func(rt *redoubt.Transport) {
+			base := rt.Base
+			rt.Base = baseFunc(func(req *http.Request) (resp *http.Response, err error) {
+				for range sends {
+					if resp, err = base.RoundTrip(req); err != nil {
+						return nil, err
+					}
+					resp.Body.Close()
+				}
+				return resp, nil
+			})
+		},
+		"Prepare sends": func(rt *redoubt.Transport) {
+			rt.Prepare = func(req *http.Request) error {
+				for range sends {
+					resp, err := rt.Base.RoundTrip(newRequest(req.Context(), t, "GET", nil))
+					if err != nil {
+						return err
+					}
+					resp.Body.Close()
+				}
+				return nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, statuses(&log{}, 200), func(t *testing.T, s *memhttp.Server) {
+				s.Transport.DisableKeepAlives = true
+				rt := &redoubt.Transport{Base: s.Transport}
+				set(rt)
+				if resp := send(t, rt, newRequest(t.Context(), t, "GET", nil)); resp.StatusCode != http.StatusOK || s.Opened() < sends {
+					t.Errorf("status %d over %d connections, want 200 over %d", resp.StatusCode, s.Opened(), sends)
+				}
+			})
+		})
 	}
 }
 

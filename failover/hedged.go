@@ -8,6 +8,13 @@ import (
 	"github.com/redoubt-go/redoubt/internal/telemetry"
 )
 
+// Again is told of what is sent within.
+func (s *sending) Again() {
+	if further := roundtrip.SendingOf(s.guard); further != nil {
+		further.Again()
+	}
+}
+
 // Hedge begins a send of the request beside this one, to the same endpoint and
 // with a span of its own.
 func (s *sending) Hedge(out *http.Request, ordinal int) (*http.Request, roundtrip.Hedge, error) {

@@ -26,9 +26,13 @@ func WishOf(ctx context.Context) Wish {
 // The Transport of the root and that of package hedge know nothing of each other.
 // By what follows they agree on a request that is sent twice at the same time.
 
-// A Sending is a send under way beside which others may be made. Its method is
-// called by the goroutine that called RoundTrip.
+// A Sending is a send under way beside which others may be made, or in whose place.
+// Its methods are called by the goroutine that called RoundTrip.
 type Sending interface {
+	// Again is told of each send of the request to an endpoint, so that none is
+	// taken for a vain repetition of the one before.
+	Again()
+
 	// Hedge is told of each further send of the request before it is made. out
 	// is a copy of the request, with a header and a body of its own. Hedge
 	// returns what to send in its place: without what belongs to the first
