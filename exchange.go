@@ -137,7 +137,7 @@ func (x *exchange) attempt(ctx context.Context) error {
 		s, err = x.send(ctx)
 	}
 	if err != nil {
-		if whole != nil && refusedByBase(err) {
+		if whole != nil && (refusedByBase(err) || errors.Is(err, roundtrip.ErrBeingRead)) {
 			x.last = whole // the server's last word
 		}
 		x.lastErr = err

@@ -1,11 +1,13 @@
 package redoubt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -20,8 +22,14 @@ func inMemory(req *http.Request) bool {
 	if req.GetBody == nil || req.ContentLength <= 0 || req.ContentLength > smallBody {
 		return false
 	}
-	t := reflect.TypeOf(req.Body)
-	return t == nopCloser || t == nopCloserWriterTo
+	if t := reflect.TypeOf(req.Body); t != nopCloser && t != nopCloserWriterTo {
+		return false
+	}
+	switch reflect.ValueOf(req.Body).Field(0).Interface().(type) {
+	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
+		return true
+	}
+	return false // such as a file, which the user's own GetBody may rewind
 }
 
 var (

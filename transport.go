@@ -42,8 +42,9 @@ const (
 // of which it is certain that no server has acted on it, since no connection
 // was made or the server said so. Its body must be available again, too: from
 // GetBody, or kept because of MaxRequestBuffer, or not read at all so far. A
-// GetBody that rewinds its one body is called when the last attempt's Read of it
-// has ended; if that takes more than 50 ms, the request is not sent again. A
+// GetBody is called when the last attempt's Read of the body has ended, or after
+// 50 ms; if it returns the body that is being read still, the request is not sent
+// again. A
 // request that may not be sent again is not, whatever the layers do.
 //
 // A layer's time limit counts until the response's headers have arrived. It

@@ -235,11 +235,11 @@ func (b *rewound) Read(p []byte) (int, error) {
 
 func (b *rewound) Close() error { return nil }
 
-func (b *rewound) again() (io.ReadCloser, error) {
+func (b *rewound) rewind() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, err := b.r.Seek(0, io.SeekStart)
-	return b, err
+	return err
 }
 
 // An upload that goes on after its attempt must not eat what belongs to the next.
@@ -260,11 +260,17 @@ func TestTransport_028_RewoundBodyIsTheNextAttempts(t *testing.T) {
 		got = append(got, string(b))
 		return answer(r, http.StatusOK, ""), err
 	})}
-	req := newRequest(t.Context(), t, "PUT", shared)
-	req.GetBody, req.ContentLength = shared.again, int64(len(want))
-	send(t, rt, req)
-	if len(got) != 1 || got[0] != want {
-		t.Errorf("the next attempt sent %q, want %q", got, want)
+	for _, content := range []io.ReadCloser{shared, io.NopCloser(shared)} { // a file would be like the second
+		first, got = nil, nil
+		req := newRequest(t.Context(), t, "PUT", content)
+		req.Body, req.ContentLength = content, int64(len(want))
+		req.GetBody = func() (io.ReadCloser, error) {
+			return content, shared.rewind()
+		}
+		send(t, rt, req)
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("%T: the next attempt sent %q, want %q", content, got, want)
+		}
 	}
 }
 
@@ -287,12 +293,14 @@ func TestTransport_028_ReadUnderWay(t *testing.T) {
 	for name, tt := range map[string]struct {
 		pause  time.Duration
 		shared bool
+		cut    bool          // the first attempt has no response
 		takes  time.Duration // until the next attempt, -1 if there is none
 	}{
-		"short":             {10 * time.Millisecond, true, 10 * time.Millisecond},
-		"long":              {time.Minute, true, -1},
-		"long, other body":  {time.Minute, false, 50 * time.Millisecond},
-		"short, other body": {10 * time.Millisecond, false, 10 * time.Millisecond},
+		"short":             {10 * time.Millisecond, true, false, 10 * time.Millisecond},
+		"long":              {time.Minute, true, false, -1},
+		"long, no response": {time.Minute, true, true, -1},
+		"long, other body":  {time.Minute, false, false, 50 * time.Millisecond},
+		"short, other body": {10 * time.Millisecond, false, false, 10 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -305,6 +313,9 @@ func TestTransport_028_ReadUnderWay(t *testing.T) {
 							_, _ = r.Body.Read(make([]byte, 3))
 						}()
 						synctest.Wait()
+						if tt.cut {
+							return nil, io.ErrUnexpectedEOF
+						}
 						return answer(r, http.StatusServiceUnavailable, ""), nil
 					}
 					if took := time.Since(start); took != tt.takes {
@@ -321,13 +332,16 @@ func TestTransport_028_ReadUnderWay(t *testing.T) {
 					if !tt.shared {
 						return io.NopCloser(strings.NewReader(want)), nil
 					}
-					_, err := content.again()
-					return content, err
+					return content, content.rewind()
 				}
 				resp, err := rt.RoundTrip(req)
 				if tt.takes >= 0 {
 					if err != nil || resp.StatusCode != http.StatusOK || got != want {
 						t.Errorf("%v, %v; the next attempt sent %q, want %q", resp, err, got, want)
+					}
+				} else if !tt.cut { // the server's last word
+					if err != nil || resp.StatusCode != http.StatusServiceUnavailable || sends != 1 {
+						t.Errorf("%v, %v after %d sends, want the response after 1", resp, err, sends)
 					}
 				} else if failure, ok := errors.AsType[*redoubt.SendError](err); !ok || failure.Sent || failure.Retryable() ||
 					!strings.Contains(err.Error(), "GetBody returns no other") || sends != 1 {

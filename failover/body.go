@@ -33,7 +33,11 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // Close closes the body, whose Reads may fail from then on.
 func (b *requestBody) Close() error {
 	b.closed.Store(true)
-	return b.ReadCloser.Close()
+	err := b.ReadCloser.Close()
+	if err != nil {
+		b.watch.closeErr.CompareAndSwap(nil, &err)
+	}
+	return err
 }
 
 // A responseBody is the body that the caller reads. It ends the sending.

@@ -119,6 +119,12 @@ func (s *sending) request() (*http.Request, error) {
 	}
 	x.uploading = &s.watch
 	out.Body = s.watch.follow(body)
+	if getBody := x.req.GetBody; getBody != nil && out.Body != body { // for net/http's own replays
+		out.GetBody = func() (io.ReadCloser, error) {
+			body, err := getBody()
+			return s.watch.follow(body), err
+		}
+	}
 	return out, nil
 }
 
@@ -151,6 +157,7 @@ func (s *sending) roundTrip() error {
 	if err != nil {
 		return &requestError{err: err}
 	}
+	s.Again()
 	resp, err := s.x.t.base().RoundTrip(out)
 	switch {
 	case err != nil && resp != nil && resp.Body != nil:
@@ -190,12 +197,12 @@ func (s *sending) fail(err error) error {
 	}
 	err = roundtrip.WithoutURL(err)
 	x.unsent = s.resp == nil && (s.watch.unsent(err) || says.Rejected(err))
-	switch bad := s.watch.bodyErr.Load(); {
+	switch {
 	case x.ctx.Err() != nil:
 		if !errors.Is(err, x.ctx.Err()) {
 			err = errors.Join(context.Cause(x.ctx), err)
 		}
-	case bad != nil:
+	case s.watch.bodyFailed(err):
 		err, x.bad = &requestError{err: err}, true
 	case roundtrip.Invalid(err.Error()):
 		err, x.bad = &requestError{err: err, local: true}, true
@@ -289,10 +296,17 @@ func (s *sending) cancelled() bool {
 // A watch follows a send through package net/http. Its methods are called from
 // net/http's goroutines too.
 type watch struct {
-	wanted  atomic.Bool // net/http told of its wish for a connection
-	had     atomic.Bool // and of having one
-	bodyErr atomic.Pointer[error]
-	upload  roundtrip.Upload
+	wanted   atomic.Bool           // net/http told of its wish for a connection
+	had      atomic.Bool           // and of having one
+	bodyErr  atomic.Pointer[error] // of a Read of the caller's body
+	closeErr atomic.Pointer[error] // of its Close
+	upload   roundtrip.Upload
+}
+
+// bodyFailed reports whether the request body may be why the send ended with err.
+func (w *watch) bodyFailed(err error) bool {
+	closeErr := w.closeErr.Load()
+	return w.bodyErr.Load() != nil || closeErr != nil && errors.Is(err, *closeErr)
 }
 
 func (w *watch) trace(ctx context.Context) context.Context {

@@ -865,6 +865,42 @@ func TestTransport_UnderRetry(t *testing.T) {
 	})
 }
 
+// TestTransport_ManyConnections: nor does that take a new connection to each
+// endpoint for one that is redialled in vain.
+func TestTransport_ManyConnections(t *testing.T) {
+	for name, fails := range map[string]http.HandlerFunc{
+		"503":   status(http.StatusServiceUnavailable),
+		"reset": func(_ http.ResponseWriter, r *http.Request) { memhttp.Reset(r) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t)
+				var endpoints []string
+				for _, host := range []string{"a.test", "b.test", "c.test", "d.test", "e.test", "f.test"} {
+					endpoints = append(endpoints, "http://"+host)
+					s.handlers[host] = fails
+				}
+				s.handlers["f.test"] = nil
+				rt := &redoubt.Transport{
+					Base: &failover.Transport{
+						Base:     s.server.Transport,
+						Failover: failover.New(failover.Config{Name: "many", Endpoints: endpoints}),
+					},
+					SpansByBase: true,
+				}
+				resp, err := rt.RoundTrip(request(t, "GET", "http://a.test/", ""))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				if got, _ := io.ReadAll(resp.Body); string(got) != "from f.test" {
+					t.Errorf("got %q, want the last endpoint's answer", got)
+				}
+			})
+		})
+	}
+}
+
 func TestTransport_Check(t *testing.T) {
 	with := func(endpoints ...string) *failover.Failover {
 		return failover.New(failover.Config{Name: "x", Endpoints: endpoints})
@@ -1074,6 +1110,71 @@ func TestTransport_RewoundBodyIsBeingRead(t *testing.T) {
 		}
 	})
 }
+
+// TestTransport_RewoundBodyOfAReplay: neither must a body that net/http had from
+// GetBody for a replay of its own.
+func TestTransport_RewoundBodyOfAReplay(t *testing.T) {
+	const want = "all of it"
+	shared := strings.NewReader(want)
+	var replay io.Reader
+	var got []byte
+	rt := &failover.Transport{
+		Failover: ab(failover.Config{}),
+		From:     "http://service.test",
+		Base: roundTripper(func(r *http.Request) (resp *http.Response, err error) {
+			if replay == nil {
+				if replay, err = r.GetBody(); err != nil {
+					t.Error(err)
+				}
+				return nil, io.ErrUnexpectedEOF
+			}
+			if n, err := replay.Read(make([]byte, 3)); n != 0 || err == nil {
+				t.Errorf("the replay before read %d bytes, %v", n, err)
+			}
+			got, err = io.ReadAll(r.Body)
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, err
+		}),
+	}
+	req := request(t, "PUT", "http://service.test/", want)
+	req.Body = io.NopCloser(shared)
+	req.GetBody = func() (io.ReadCloser, error) {
+		_, err := shared.Seek(0, io.SeekStart)
+		return io.NopCloser(shared), err
+	}
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if string(got) != want {
+		t.Errorf("the next endpoint got %q, want %q", got, want)
+	}
+}
+
+// TestTransport_BodyFailsToClose: that is the request's fault, and no endpoint's.
+func TestTransport_BodyFailsToClose(t *testing.T) {
+	broken := errors.New("cut short")
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		rt := &failover.Transport{Base: s.server.Transport, Failover: ab(failover.Config{Guard: breakers})}
+		req := request(t, "PUT", "http://a.test/", "x")
+		req.Body, req.ContentLength = &failsToClose{strings.NewReader("x"), broken}, -1
+		req.GetBody = func() (io.ReadCloser, error) { return req.Body, nil }
+		_, err := rt.RoundTrip(req)
+		if _, asked := errors.AsType[*failover.Error](err); !errors.Is(err, broken) || asked {
+			t.Errorf("err = %v, want the body's error and no second endpoint", err)
+		}
+	})
+}
+
+// A failsToClose fails to close.
+type failsToClose struct {
+	io.Reader
+
+	err error
+}
+
+func (b *failsToClose) Close() error { return b.err }
 
 // A slowReader thinks for a while before each Read.
 type slowReader struct{ *strings.Reader }

@@ -11,7 +11,7 @@ import (
 
 // ErrBeingRead says that a request can't be sent again since its one body is in
 // use.
-var ErrBeingRead = errors.New("request body is still being read by an earlier send, and GetBody returns no other")
+var ErrBeingRead = errors.New("redoubt: request body is still being read by an earlier send, and GetBody returns no other")
 
 // handOverPatience is how long the next send waits for a Read that is under way.
 const handOverPatience = 50 * time.Millisecond
