@@ -332,8 +332,9 @@ func TestTransport_115_RefusedOnNewConnections(t *testing.T) {
 					rt := &redoubt.Transport{Base: h.transport(t), HeaderTimeout: 5 * time.Second, Layer: every(time.Second, 4)}
 					req := newRequest(redoubt.WithIdempotent(t.Context()), t, method, strings.NewReader(content))
 					resp, err := rt.RoundTrip(req)
-					if h.opened() > most {
-						t.Errorf("%d connections, want at most %d", h.opened(), most)
+					// Each attempt may end while net/http dials what nobody will use.
+					if h.count() > most || h.opened() > most+4 {
+						t.Errorf("%d requests over %d connections, want at most %d, each over one of its own", h.count(), h.opened(), most)
 					}
 					if tt.recovery > 0 {
 						if err != nil || time.Since(start) != tt.recovery {
