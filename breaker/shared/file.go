@@ -24,9 +24,11 @@ import (
 // Values are replaced by renaming, under a lock that belongs to the process
 // (flock where there is such a thing) and is held for the replacement alone, so
 // that no reader sees half a value and no writer that is killed leaves a lock.
-// Files are as accessible as the directory, whatever the umask: give that to a
-// group, with the setgid bit, and its members share their circuits. Nothing is
-// flushed to disk; after a power failure a circuit may be closed that was open.
+// Files are at most as accessible as the directory. Its group, if that may write
+// to it, may write to the files too, whatever the umask: give it to a group, with
+// the setgid bit so that the files belong to the same, and its members share their
+// circuits. What others may do the umask decides. Nothing is flushed to disk; after
+// a power failure a circuit may be closed that was open.
 type FileStore struct {
 	dir    string
 	warned atomic.Bool
@@ -78,8 +80,12 @@ func (s *FileStore) CompareAndSwap(ctx context.Context, key string, old, value [
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return false, err
 	}
+	dir, err := os.Stat(s.dir)
+	if err != nil {
+		return false, err
+	}
 	path := s.path(key)
-	unlock, err := lock(ctx, strings.TrimSuffix(path, suffix)+".lock", s.mode())
+	unlock, err := lock(ctx, strings.TrimSuffix(path, suffix)+".lock", dir)
 	if err != nil {
 		return false, err
 	}
@@ -98,19 +104,22 @@ func (s *FileStore) CompareAndSwap(ctx context.Context, key string, old, value [
 		}
 		return err == nil, err
 	}
-	return s.replace(path, value)
+	return replace(path, value, dir)
 }
 
 // replace writes a value next to its place and moves it there. Only who holds
-// the lock does so: what a writer that was killed left behind is overwritten.
-func (s *FileStore) replace(path string, value []byte) (bool, error) {
+// the lock does so: what a writer that was killed left behind is removed. It is
+// not written to, since it may be a link that somebody else made.
+func replace(path string, value []byte, dir fs.FileInfo) (bool, error) {
 	temp := strings.TrimSuffix(path, suffix) + ".tmp"
-	mode := s.mode()
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|careful, mode)
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, modeIn(dir))
 	if err != nil {
 		return false, err
 	}
-	share(f, mode)
+	share(f, dir)
 	_, err = f.Write(value)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return false, err
@@ -119,22 +128,9 @@ func (s *FileStore) replace(path string, value []byte) (bool, error) {
 	return err == nil, err
 }
 
-// mode is that of new files: those who may use the directory may use them.
-func (s *FileStore) mode() fs.FileMode {
-	info, err := os.Stat(s.dir)
-	if err != nil {
-		return 0o600
-	}
-	return info.Mode().Perm()&0o666 | 0o600
-}
-
-// share gives a file the mode that it was to be made with, of which the umask may
-// have taken away what lets others in. The file of another user stays as it is.
-func share(f *os.File, mode fs.FileMode) {
-	if info, err := f.Stat(); err == nil && info.Mode().Perm() != mode {
-		_ = f.Chmod(mode)
-	}
-}
+// modeIn is the mode of new files in a directory, before the umask: those who may
+// use the directory may use them.
+func modeIn(dir fs.FileInfo) fs.FileMode { return dir.Mode().Perm()&0o666 | 0o600 }
 
 // Values returns all values. A directory that does not exist has none.
 func (s *FileStore) Values(ctx context.Context) iter.Seq2[[]byte, error] {

@@ -17,12 +17,12 @@ const careful = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 // lock takes the lock of a file, for as long as this process lives at most. The
 // file stays, since removing it would let two processes hold two files of one
 // name.
-func lock(ctx context.Context, path string, mode fs.FileMode) (unlock func() error, err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|careful, mode)
+func lock(ctx context.Context, path string, dir fs.FileInfo) (unlock func() error, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|careful, modeIn(dir))
 	if err != nil {
 		return nil, err
 	}
-	share(f, mode)
+	share(f, dir)
 	err = await(ctx, path, func() (bool, error) {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {

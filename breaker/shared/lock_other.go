@@ -18,9 +18,9 @@ const stale = 10 * time.Second
 
 // lock makes a file that must not exist. That is all that can be relied on
 // everywhere.
-func lock(ctx context.Context, path string, mode fs.FileMode) (unlock func() error, err error) {
+func lock(ctx context.Context, path string, dir fs.FileInfo) (unlock func() error, err error) {
 	err = await(ctx, path, func() (bool, error) {
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, modeIn(dir))
 		if err == nil {
 			return true, f.Close()
 		}

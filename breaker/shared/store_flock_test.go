@@ -5,7 +5,6 @@ package shared
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -45,31 +44,159 @@ func isDeadline(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "deadline")
 }
 
-// Files are as accessible as their directory, also under the usual umask, which
-// used to shut the directory's group out of the locks and the values.
+// A directory's group that may write to it may write to the files too, also under
+// the usual umask, which used to shut it out of the locks and the values. Nobody
+// else gets more than the umask leaves them.
 func TestFileStoreModes(t *testing.T) {
-	for _, mode := range []fs.FileMode{0o700, 0o770} {
-		dir := filepath.Join(t.TempDir(), fmt.Sprint(mode))
-		if err := os.Mkdir(dir, 0o700); err != nil {
+	for _, tt := range []struct {
+		dir, want fs.FileMode
+		umask     int
+	}{
+		{0o700, 0o600, 0o077},
+		{0o770, 0o660, 0o077},
+		{0o775, 0o660, 0o077},
+		{0o775, 0o664, 0o022},
+		{0o755, 0o600, 0o077},
+		{0o777, 0o664, 0o022},
+		{0o777 | fs.ModeSticky, 0o664, 0o022},
+	} {
+		s := directory(t, tt.dir)
+		for name, info := range swapUnder(t, s, tt.umask) {
+			if info.Mode() != tt.want {
+				t.Errorf("directory %v, umask %03o: %s is %v, want %v", tt.dir, tt.umask, name, info.Mode(), tt.want)
+			}
+		}
+	}
+}
+
+// directory returns the store in a new directory, whose files have its group.
+func directory(t *testing.T, mode fs.FileMode) *FileStore {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "store")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(dir, -1, os.Getegid()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, mode); err != nil {
+		t.Fatal(err)
+	}
+	return NewFileStore(dir)
+}
+
+// swapUnder writes a value under a umask, and returns the lock and the value.
+func swapUnder(t *testing.T, s *FileStore, umask int) map[string]fs.FileInfo {
+	t.Helper()
+	old := syscall.Umask(umask)
+	_, err := s.CompareAndSwap(t.Context(), "a", nil, []byte("1"), 0)
+	syscall.Umask(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(s.Dir())
+	if err != nil || len(entries) != 2 {
+		t.Fatal(entries, err)
+	}
+	files := map[string]fs.FileInfo{}
+	for _, e := range entries {
+		if files[e.Name()], err = e.Info(); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(dir, mode); err != nil {
-			t.Fatal(err)
+	}
+	return files
+}
+
+// Whoever may write to the directory could once have the mode of any file of ours
+// widened by a link to it in a lock's place, and its text lost by one in the place
+// of a value that is being written.
+func TestFileStore_HardLink(t *testing.T) {
+	for _, end := range []string{".lock", ".tmp"} {
+		for _, text := range []string{"", "precious"} {
+			s := directory(t, 0o770)
+			precious := filepath.Join(filepath.Dir(s.Dir()), "precious")
+			if err := os.WriteFile(precious, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chown(precious, -1, os.Getegid()); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Link(precious, strings.TrimSuffix(s.path("a"), suffix)+end); err != nil {
+				t.Fatal(err)
+			}
+			swapUnder(t, s, 0o077)
+			if info, err := os.Stat(precious); err != nil || info.Mode() != 0o600 {
+				t.Errorf("a link as %s makes %q %v, %v", end, text, info.Mode(), err)
+			}
+			if got, err := os.ReadFile(precious); string(got) != text || err != nil {
+				t.Errorf("a link as %s makes %q %q, %v", end, text, got, err)
+			}
 		}
-		old := syscall.Umask(0o077)
-		_, err := NewFileStore(dir).CompareAndSwap(t.Context(), "a", nil, []byte("1"), 0)
-		syscall.Umask(old)
+	}
+}
+
+// A file with a text may be another's even if the link was taken away again.
+func TestFileStore_LockWithText(t *testing.T) {
+	s := directory(t, 0o770)
+	lock := strings.TrimSuffix(s.path("a"), suffix) + ".lock"
+	if err := os.WriteFile(lock, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if info := swapUnder(t, s, 0o077)[filepath.Base(lock)]; info.Mode() != 0o600 {
+		t.Errorf("the lock is %v", info.Mode())
+	}
+}
+
+// groupOf is a directory as it would be if it belonged to another group.
+type groupOf struct {
+	fs.FileInfo
+	stat syscall.Stat_t
+}
+
+func (g *groupOf) Sys() any { return &g.stat }
+
+// Without the setgid bit files belong to the group of who makes them, on Linux,
+// which once got the access meant for the directory's.
+func TestFileStore_WrongGroup(t *testing.T) {
+	s := directory(t, 0o770)
+	info, err := os.Stat(s.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &groupOf{info, *info.Sys().(*syscall.Stat_t)}
+	for _, tt := range []struct {
+		dir  fs.FileInfo
+		want fs.FileMode
+	}{{info, 0o660}, {other, 0o600}} {
+		other.stat.Gid++
+		f, err := os.CreateTemp(s.Dir(), "") // 0600, whatever the umask
 		if err != nil {
 			t.Fatal(err)
 		}
-		files, err := os.ReadDir(dir)
-		if err != nil || len(files) != 2 {
-			t.Fatal(files, err)
+		share(f, tt.dir)
+		got, err := f.Stat()
+		if err = errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
+			t.Fatal(err)
 		}
-		for _, f := range files {
-			if info, err := f.Info(); err != nil || info.Mode() != mode&0o666 {
-				t.Errorf("directory %v: %s is %v, %v", mode, f.Name(), info.Mode(), err)
-			}
+		if got.Mode() != tt.want {
+			t.Errorf("%v, want %v", got.Mode(), tt.want)
+		}
+	}
+	// Who is in another group, or root, can give the directory to it.
+	groups, _ := os.Getgroups()
+	for _, gid := range append(groups, 1) {
+		_ = os.Chown(s.Dir(), -1, gid)
+	}
+	if info, err = os.Stat(s.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range swapUnder(t, s, 0o077) {
+		want := fs.FileMode(0o600)
+		if file.Sys().(*syscall.Stat_t).Gid == info.Sys().(*syscall.Stat_t).Gid {
+			want = 0o660
+		}
+		if file.Mode() != want {
+			t.Errorf("%s is %v, want %v", name, file.Mode(), want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -127,11 +128,33 @@ func TestFileStoreTraps(t *testing.T) {
 		set  func(path, base, precious string) error
 	}{
 		{"link as value", func(path, _, precious string) error { return os.Symlink(precious, path) }},
-		{"link as temp", func(_, base, precious string) error { return os.Symlink(precious, base+".tmp") }},
+		{"directory as temp", func(_, base, _ string) error { return os.MkdirAll(base+".tmp/full", 0o700) }},
 		{"link as lock", func(_, base, precious string) error { return os.Symlink(precious, base+".lock") }},
 		{"directory as value", func(path, _, _ string) error { return os.Mkdir(path, 0o700) }},
 	} {
 		t.Run(trap.name, func(t *testing.T) { checkTrap(t, trap.set) })
+	}
+}
+
+// A link in the place of a value that is being written is taken away, and what it
+// leads to stays.
+func TestFileStoreTraps_LinkAsTemp(t *testing.T) {
+	s := NewFileStore(t.TempDir())
+	precious := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(precious, strings.TrimSuffix(s.path("a"), suffix)+".tmp"); err != nil {
+		t.Fatal(err)
+	}
+	if swapped, err := s.CompareAndSwap(t.Context(), "a", nil, []byte("1"), 0); !swapped || err != nil {
+		t.Errorf("CompareAndSwap = %v, %v", swapped, err)
+	}
+	if got, err := os.ReadFile(precious); string(got) != "precious" {
+		t.Fatalf("precious is %q, %v", got, err)
+	}
+	if got, err := s.Load(t.Context(), "a"); string(got) != "1" || err != nil {
+		t.Errorf("Load = %q, %v", got, err)
 	}
 }
 

@@ -35,7 +35,8 @@
 // The number says whose fate is drawn, and these are different things, see
 // [Unit]: of each arrival, so that a retry may be luckier; of each request
 // id, so that no retry helps; of each connection; of each window as a whole. A
-// fault can also be confined to some of the dependency's replicas.
+// fault can also be confined to some of the dependency's replicas, if it is one of
+// arrivals.
 //
 // # Time
 //

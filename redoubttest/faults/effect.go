@@ -45,11 +45,12 @@ type Reset struct {
 }
 
 // Refuse is an [Effect]: nobody listens. New connections are refused, and what
-// is under way is reset when the window opens. It has no Chance.
+// is under way is reset when the window opens. It has no Chance, and befalls all
+// replicas.
 type Refuse struct{}
 
-// NoHost is an [Effect]: the dependency's name does not resolve. Connections
-// that exist go on.
+// NoHost is an [Effect]: the dependency's name does not resolve, drawn for each
+// dial and whatever the replica. Connections that exist go on.
 type NoHost struct{}
 
 // SYNLoss is an [Effect]: packets that ask for a connection are lost, each with
@@ -58,7 +59,8 @@ type NoHost struct{}
 // 2, 4, 8, 16 and 32 more; 127 s after the first the dial fails with ETIMEDOUT. A
 // packet that is sent after the window gets through. If its answer, the SYN-ACK,
 // is lost, that looks the same: let the chance be that either is. With PerConn
-// all packets of a dial share their fate.
+// all packets of a dial share their fate. A dial belongs to no replica and no
+// request.
 type SYNLoss struct{}
 
 // PacketLoss is an [Effect]: packets of connections that exist are lost, each
@@ -66,7 +68,8 @@ type SYNLoss struct{}
 // size. No packet really is lost: calls wait as long as TCP on Linux does, which
 // sends one again after 200 ms, then after twice as long each time, up to two
 // minutes; after 15 minutes the connection fails with ETIMEDOUT. An answer that
-// comes without any work, such as that of [Status], is not lost.
+// comes without any work, such as that of [Status], is not lost. Packets belong to
+// no replica; with PerRequest those of all attempts share their fate.
 type PacketLoss struct{}
 
 // BlackHole is an [Effect]: the request is taken and never answered.
@@ -84,8 +87,8 @@ type Truncate struct{ After int }
 // time. It has no effect on a function.
 type Drip struct{ Over time.Duration }
 
-// Bandwidth is an [Effect]: all bodies together move this fast. It has no
-// effect on a function.
+// Bandwidth is an [Effect]: all bodies together, whatever the replica, move this
+// fast. It has no effect on a function.
 type Bandwidth struct{ BytesPerSecond int }
 
 // Hangup is an [Effect]: the answer is good, and the connection is closed after

@@ -482,11 +482,40 @@ func TestCheck(t *testing.T) {
 		{faults.Plan{Faults: []faults.Fault{{Replicas: []int{1}, Effect: faults.Reset{}}}}, "faults: Faults[0].Replicas is 1, must be from 0 to 0"},
 		{faults.Plan{Faults: one(faults.Status{Code: 42})}, "faults: Faults[0].Effect.Code is 42, must be from 200 to 599"},
 		{faults.Plan{Faults: one(faults.Delay{})}, "faults: Faults[0].Effect.Time is nil, must be a Latency"},
+		{confined(faults.Refuse{}, ""), "faults: Faults[0].Replicas is [3], must be empty for refuse"},
+		{confined(faults.NoHost{}, ""), "faults: Faults[0].Replicas is [3], must be empty for no host"},
+		{confined(faults.SYNLoss{}, ""), "faults: Faults[0].Replicas is [3], must be empty for syn loss"},
+		{confined(faults.PacketLoss{}, ""), "faults: Faults[0].Replicas is [3], must be empty for packet loss"},
+		{confined(faults.Bandwidth{BytesPerSecond: 1}, ""), "faults: Faults[0].Replicas is [3], must be empty for bandwidth"},
+		{confined(faults.NoHost{}, faults.PerRequest), "faults: Faults[0].Replicas is [3], must be empty for no host\n" +
+			`faults: Faults[0].Per is "request", must be arrival, connection or window for no host`},
+		{
+			faults.Plan{Faults: []faults.Fault{{Per: faults.PerRequest, Effect: faults.SYNLoss{}}}},
+			`faults: Faults[0].Per is "request", must be arrival, connection or window for syn loss`,
+		},
 	}
 	for _, tt := range tests {
 		if _, err := faults.New(tt.plan); err == nil || err.Error() != tt.want {
 			t.Errorf("New: %v\nwant %s", err, tt.want)
 		}
+	}
+}
+
+// confined returns a plan of a fault of one replica in four.
+func confined(effect faults.Effect, per faults.Unit) faults.Plan {
+	return faults.Plan{Replicas: 4, Faults: []faults.Fault{{Replicas: []int{3}, Per: per, Effect: effect}}}
+}
+
+// What is of arrivals can be confined, and what packets of one request share.
+func TestCheck_Confined(t *testing.T) {
+	for _, e := range []faults.Effect{faults.Status{}, faults.Reset{}, faults.BlackHole{}, faults.Freeze{}, faults.Hangup{}} {
+		if err := confined(e, faults.PerRequest).Check(); err != nil {
+			t.Errorf("%T: %v", e, err)
+		}
+	}
+	plan := faults.Plan{Faults: []faults.Fault{{Per: faults.PerRequest, Effect: faults.PacketLoss{}}}}
+	if err := plan.Check(); err != nil {
+		t.Error(err)
 	}
 }
 

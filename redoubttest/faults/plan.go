@@ -39,10 +39,13 @@ type Fault struct {
 	// Chance is how often, in (0, 1]. Zero means 1, always.
 	Chance float64
 
-	// Per says whose fate Chance decides. Empty means PerArrival.
+	// Per says whose fate Chance decides. Empty means PerArrival. It must not
+	// be PerRequest for NoHost and SYNLoss: a dial is for no certain request.
 	Per Unit
 
 	// Replicas confines the fault to these, counted from 0. Empty means all.
+	// It must be empty for Refuse, NoHost, SYNLoss, PacketLoss and Bandwidth:
+	// only arrivals have a replica, not connections, packets and lines.
 	Replicas []int
 
 	// Effect is what happens. It must not be nil.
@@ -169,6 +172,24 @@ func (f Fault) check(replicas int, bad report) {
 		return
 	}
 	f.Effect.check(bad)
+	f.checkScope(bad)
+}
+
+// checkScope reports what the effect, which is not of arrivals, can't be confined
+// to.
+func (f Fault) checkScope(bad report) {
+	switch f.Effect.(type) {
+	case Refuse, NoHost, SYNLoss, PacketLoss, Bandwidth:
+		if len(f.Replicas) > 0 {
+			bad("Replicas", f.Replicas, "empty for "+f.Effect.name())
+		}
+	}
+	switch f.Effect.(type) {
+	case NoHost, SYNLoss:
+		if f.Per == PerRequest {
+			bad("Per", fmt.Sprintf("%q", string(f.Per)), "arrival, connection or window for "+f.Effect.name())
+		}
+	}
 }
 
 func (w Window) check(bad report) {

@@ -89,6 +89,16 @@ func protocols(s *scenario.Scenario) *http.Protocols {
 	return p
 }
 
+// Patient returns dial for as long as a caller of the scenario waits. Package
+// net/http goes on dialing for callers that have left.
+func Patient(s *scenario.Scenario, dial faults.DialFunc) faults.DialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, s.Patience)
+		defer cancel()
+		return dial(ctx, network, addr)
+	}
+}
+
 // transport returns a transport without proxies, for many calls to one host. No
 // dial takes longer than a caller's patience.
 func transport(s *scenario.Scenario, injector *faults.Injector) *http.Transport {
@@ -97,11 +107,7 @@ func transport(s *scenario.Scenario, injector *faults.Injector) *http.Transport 
 		dial = injector.DialContext(dial)
 	}
 	return &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, s.Patience)
-			defer cancel()
-			return dial(ctx, network, addr)
-		},
+		DialContext:         Patient(s, dial),
 		DisableKeepAlives:   s.NewConnections,
 		Protocols:           protocols(s),
 		MaxIdleConnsPerHost: 1024,

@@ -20,7 +20,10 @@
 //
 // A fault has exactly one effect, named as in package faults: status,
 // rate-limit, delay, work, reset, lost-answer, refuse, no-host, syn-loss,
-// packet-loss, black-hole, freeze, truncate, drip, bandwidth or hangup.
+// packet-loss, black-hole, freeze, truncate, drip, bandwidth or hangup. With
+// replicas, of which 4 are numbered from 0 to 3, a fault may have replicas: [3].
+// Refuse, no-host, syn-loss, packet-loss and bandwidth befall all of them; and
+// no-host and syn-loss are for no certain request, so not per: request.
 //
 // Packets are not really lost, which takes privileges: dials and calls are put off
 // by as much time as TCP takes to send packets again. So it is the same on every

@@ -206,12 +206,32 @@ func (p *parser) fault(n *yaml.Node, where string, replicas int) (faults.Fault, 
 			continue
 		}
 		f.Effect = e.read(p, n, t.path(e.name))
+		t.scope(f, e.name)
 	}
 	if f.Effect == nil {
 		p.bad(n, where, "without an effect", "one with an effect: "+effectNames())
 		return f, false
 	}
 	return f, true
+}
+
+// scope reports what the effect of f, which is not of arrivals, can't be confined
+// to.
+func (t *table) scope(f faults.Fault, effect string) {
+	switch f.Effect.(type) {
+	case faults.Refuse, faults.NoHost, faults.SYNLoss, faults.PacketLoss, faults.Bandwidth:
+		if len(f.Replicas) > 0 {
+			n := t.find("replicas")
+			t.p.bad(n, t.path("replicas"), shape(n), "left out with "+effect)
+		}
+	}
+	switch f.Effect.(type) {
+	case faults.NoHost, faults.SYNLoss:
+		if f.Per == faults.PerRequest {
+			n := t.find("per")
+			t.p.bad(n, t.path("per"), shape(n), "arrival, connection or window with "+effect)
+		}
+	}
 }
 
 // effects are the effects by their names in scenarios.

@@ -1,7 +1,9 @@
 package scenario
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +126,8 @@ func TestParseErrors(t *testing.T) {
 		{"name: a\nfaults:\n  - during: {from: 5s, to: 4s}\n    reset: true", `scenario x.yaml:3: faults[0].during.to is "4s", must be a duration such as 1.5s, from 5.000000001s to 24h0m0s`},
 		{"name: a\nfaults:\n  - during: {every: 1s}\n    reset: true", "scenario x.yaml:3: faults[0].during.for is 0s, must be positive and at most every, 1s"},
 		{"name: a\nfaults:\n  - replicas: [1]\n    reset: true", `scenario x.yaml:3: faults[0].replicas[0] is "1", must be a whole number from 0 to 0`},
+		{"name: a\nreplicas: 4\nfaults:\n  - packet-loss: true\n    replicas: [3]", `scenario x.yaml:5: faults[0].replicas is a list, must be left out with packet-loss`},
+		{"name: a\nfaults:\n  - no-host: true\n    per: request", `scenario x.yaml:4: faults[0].per is "request", must be arrival, connection or window with no-host`},
 		{"name: a\nfaults:\n  - delay: soon", `scenario x.yaml:3: faults[0].delay is "soon", must be a duration such as 5ms, or one of `},
 		{"name: a\nfaults:\n  - delay: {uniform: [1ms]}", `scenario x.yaml:3: faults[0].delay.uniform is a list, must be two durations, none negative`},
 		{"name: a\nservice: {queue: 5}", `scenario x.yaml:2: service.queue is "5", must be given with slots only`},
@@ -135,6 +139,32 @@ func TestParseErrors(t *testing.T) {
 		_, err := Parse("x.yaml", []byte(tt.text))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("Parse(%q):\n\t%v\nwant\n\t%s", tt.text, err, tt.want)
+		}
+	}
+}
+
+// What can't be confined to replicas or requests in a plan can't be in a file.
+func TestParseConfined(t *testing.T) {
+	values := map[string]string{
+		"status": "{}", "rate-limit": "{}", "delay": "1ms", "work": "1ms", "truncate": "{}", "drip": "{}", "bandwidth": "{}", "hangup": "{}",
+	}
+	for _, e := range effects {
+		value := cmp.Or(values[e.name], "true")
+		plain, err := Parse("x.yaml", []byte("name: a\nreplicas: 4\nfaults: [{"+e.name+": "+value+"}]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for field, confine := range map[string]func(*faults.Fault){
+			"replicas: [3]": func(f *faults.Fault) { f.Replicas = []int{3} },
+			"per: request":  func(f *faults.Fault) { f.Per = faults.PerRequest },
+		} {
+			_, got := Parse("x.yaml", []byte("name: a\nreplicas: 4\nfaults: [{"+e.name+": "+value+", "+field+"}]"))
+			plan := plain.Plan
+			plan.Faults = slices.Clone(plan.Faults)
+			confine(&plan.Faults[0])
+			if want := plan.Check(); (got == nil) != (want == nil) {
+				t.Errorf("%s with %s: file %v, plan %v", e.name, field, got, want)
+			}
 		}
 	}
 }

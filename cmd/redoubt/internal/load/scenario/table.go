@@ -65,9 +65,13 @@ func (t *table) path(name string) string {
 	return t.where + "." + name
 }
 
-// get returns the value of a field, or nil.
+// get returns the value of a field, or nil. The field is one that there may be.
 func (t *table) get(name string) *yaml.Node {
 	t.names = append(t.names, name)
+	return t.find(name)
+}
+
+func (t *table) find(name string) *yaml.Node {
 	if t.node.Kind != yaml.MappingNode {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoubt-go/redoubt/redoubttest/faults"
 
+	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/load/engine"
 	"github.com/redoubt-go/redoubt/cmd/redoubt/internal/load/scenario"
 )
 
@@ -61,7 +62,7 @@ func (w *wired) Start(t time.Time, observe func(faults.Event)) error {
 		},
 	}
 	w.transport = &http.Transport{
-		DialContext:         w.injector.DialContext(w.dial),
+		DialContext:         engine.Patient(w.scenario, w.injector.DialContext(w.dial)),
 		Protocols:           protocols,
 		DisableKeepAlives:   w.scenario.NewConnections,
 		MaxIdleConnsPerHost: 256,
