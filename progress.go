@@ -160,9 +160,9 @@ func (p *progress) again() { p.note(p.answered) }
 func (p *progress) wantsConn() { p.connecting = true }
 
 // maxDialled is how many new connections net/http may use up for one send. Those
-// that wait in the pool may all have died; but a new one of HTTP/2 that ends with a stream that
-// the server refused, as it does after GOAWAY, PROTOCOL_ERROR and Request.Close,
-// net/http would replace for ever, without a pause.
+// that wait in the pool may all have died; but a new one of HTTP/2 that ends with a
+// stream that the server refused, as it does after GOAWAY, PROTOCOL_ERROR and
+// Request.Close, net/http would replace for ever, without a pause.
 const maxDialled = 3
 
 func (p *progress) gotConn(info httptrace.GotConnInfo) {
