@@ -19,6 +19,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("stack: []\nhttp: {failover: {name: m, endpoints: [http://a, http://b], guard: [{breaker: {name: b}}, {retry: {budget: {}}}]}, hedge: {per: endpoint}}")
 	f.Add("a: &a [*a]")
 	f.Add("stack: !!binary x\n--- \n{")
+	f.Add("!%0A") // a tag with a line of its own
 	f.Fuzz(func(t *testing.T, text string) {
 		file, err := Parse("stack.yaml", []byte(text))
 		if err != nil {

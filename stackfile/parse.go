@@ -82,7 +82,7 @@ func (p *parser) plain(n *yaml.Node) {
 	case n.Anchor != "":
 		p.fail(n.Line, fmt.Errorf("the anchor &%s is not allowed, write it out", n.Anchor))
 	case n.Style&yaml.TaggedStyle != 0:
-		p.fail(n.Line, fmt.Errorf("the tag %s is not allowed", n.Tag))
+		p.fail(n.Line, fmt.Errorf("the tag %q is not allowed", n.Tag))
 	}
 	for _, inner := range n.Content {
 		p.plain(inner)

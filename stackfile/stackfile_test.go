@@ -302,7 +302,8 @@ func TestParse_Mistakes(t *testing.T) {
 		}},
 		{"a merge", "stack: []\nhttp:\n  <<: {max_drain: 1}", []string{"stack.yaml:3: http.<< is unknown, must be one of header_timeout, " +
 			"stall_timeout, max_drain, max_request_buffer, max_response_buffer, retry_rejected, retry_conflict, retry_after_millis, deadline_header, attempt_header, failover, hedge"}},
-		{"a tag", "name: !!str 5\nstack: []", []string{"stack.yaml:1: the tag !!str is not allowed"}},
+		{"a tag", "name: !!str 5\nstack: []", []string{`stack.yaml:1: the tag "!!str" is not allowed`}},
+		{"a tag with a line of its own", "!%0A", []string{`stack.yaml:1: the tag "!\n" is not allowed`}},
 		{"a name that is a number", "name: 5\nstack: []", []string{"stack.yaml:1: name is 5, must be text of 1 to 100 printable characters"}},
 		{"an empty name", "name: ''\nstack: []", []string{`stack.yaml:1: name is "", must be text of 1 to 100 printable characters`}},
 		{"a name with a line end", `name: "a\nb"` + "\nstack: []", []string{`stack.yaml:1: name is "a\nb", must be text of 1 to 100 printable characters`}},
