@@ -1031,41 +1031,54 @@ func TestTransport_GetBodyFails(t *testing.T) {
 }
 
 // TestTransport_RewoundBody: an upload that went on after its endpoint had failed
-// ate what belonged to the next one's, if GetBody only rewinds.
+// ate what belonged to the next one's, if GetBody only rewinds. So did what net/http
+// had from GetBody for a replay of its own.
 func TestTransport_RewoundBody(t *testing.T) {
 	const want = "all of it"
-	shared := strings.NewReader(want)
-	var first io.Reader
-	var got []byte
-	rt := &failover.Transport{
-		Failover: ab(failover.Config{}),
-		From:     "http://service.test",
-		Base: roundTripper(func(r *http.Request) (resp *http.Response, err error) {
-			if first == nil {
-				first = r.Body
-				return nil, io.ErrUnexpectedEOF
-			}
-			if n, err := first.Read(make([]byte, 3)); n != 0 || err == nil {
-				t.Errorf("the upload before read %d bytes, %v", n, err)
-			}
-			got, err = io.ReadAll(r.Body)
-			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, err
-		}),
+	for name, upload := range map[string]func(*http.Request) (io.ReadCloser, error){
+		"upload": func(r *http.Request) (io.ReadCloser, error) { return r.Body, nil },
+		"replay": func(r *http.Request) (io.ReadCloser, error) { return r.GetBody() },
+	} {
+		var first io.Reader
+		var got []byte
+		rt := &failover.Transport{
+			Failover: ab(failover.Config{}),
+			From:     "http://service.test",
+			Base: roundTripper(func(r *http.Request) (resp *http.Response, err error) {
+				if first == nil {
+					if first, err = upload(r); err != nil {
+						t.Error(err)
+					}
+					return nil, io.ErrUnexpectedEOF
+				}
+				if n, err := first.Read(make([]byte, 3)); n != 0 || err == nil {
+					t.Errorf("the %s before read %d bytes, %v", name, n, err)
+				}
+				got, err = io.ReadAll(r.Body)
+				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, err
+			}),
+		}
+		resp, err := rt.RoundTrip(rewinding(t, strings.NewReader(want), want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if string(got) != want {
+			t.Errorf("after the %s the next endpoint got %q, want %q", name, got, want)
+		}
 	}
-	req := request(t, "PUT", "http://service.test/", want)
-	req.Body = io.NopCloser(shared)
+}
+
+// rewinding returns a request with content, whose GetBody rewinds its one body.
+func rewinding(t *testing.T, body io.ReadSeeker, content string) *http.Request {
+	t.Helper()
+	req := request(t, "PUT", "http://service.test/", content)
+	req.Body = io.NopCloser(body)
 	req.GetBody = func() (io.ReadCloser, error) {
-		_, err := shared.Seek(0, io.SeekStart)
-		return io.NopCloser(shared), err
+		_, err := body.Seek(0, io.SeekStart)
+		return io.NopCloser(body), err
 	}
-	resp, err := rt.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if string(got) != want {
-		t.Errorf("the next endpoint got %q, want %q", got, want)
-	}
+	return req
 }
 
 // TestTransport_RewoundBodyIsBeingRead: neither must the Read that is under way when
@@ -1094,13 +1107,7 @@ func TestTransport_RewoundBodyIsBeingRead(t *testing.T) {
 				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, err
 			}),
 		}
-		req := request(t, "PUT", "http://service.test/", want)
-		req.Body = io.NopCloser(shared)
-		req.GetBody = func() (io.ReadCloser, error) {
-			_, err := shared.Seek(0, io.SeekStart)
-			return io.NopCloser(shared), err
-		}
-		resp, err := rt.RoundTrip(req)
+		resp, err := rt.RoundTrip(rewinding(t, shared, want))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -1111,46 +1118,6 @@ func TestTransport_RewoundBodyIsBeingRead(t *testing.T) {
 	})
 }
 
-// TestTransport_RewoundBodyOfAReplay: neither must a body that net/http had from
-// GetBody for a replay of its own.
-func TestTransport_RewoundBodyOfAReplay(t *testing.T) {
-	const want = "all of it"
-	shared := strings.NewReader(want)
-	var replay io.Reader
-	var got []byte
-	rt := &failover.Transport{
-		Failover: ab(failover.Config{}),
-		From:     "http://service.test",
-		Base: roundTripper(func(r *http.Request) (resp *http.Response, err error) {
-			if replay == nil {
-				if replay, err = r.GetBody(); err != nil {
-					t.Error(err)
-				}
-				return nil, io.ErrUnexpectedEOF
-			}
-			if n, err := replay.Read(make([]byte, 3)); n != 0 || err == nil {
-				t.Errorf("the replay before read %d bytes, %v", n, err)
-			}
-			got, err = io.ReadAll(r.Body)
-			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, err
-		}),
-	}
-	req := request(t, "PUT", "http://service.test/", want)
-	req.Body = io.NopCloser(shared)
-	req.GetBody = func() (io.ReadCloser, error) {
-		_, err := shared.Seek(0, io.SeekStart)
-		return io.NopCloser(shared), err
-	}
-	resp, err := rt.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if string(got) != want {
-		t.Errorf("the next endpoint got %q, want %q", got, want)
-	}
-}
-
 // TestTransport_BodyFailsToClose: that is the request's fault, and no endpoint's.
 func TestTransport_BodyFailsToClose(t *testing.T) {
 	broken := errors.New("cut short")
@@ -1158,7 +1125,7 @@ func TestTransport_BodyFailsToClose(t *testing.T) {
 		s := newSite(t)
 		rt := &failover.Transport{Base: s.server.Transport, Failover: ab(failover.Config{Guard: breakers})}
 		req := request(t, "PUT", "http://a.test/", "x")
-		req.Body, req.ContentLength = &failsToClose{strings.NewReader("x"), broken}, -1
+		req.Body, req.ContentLength = unclosable{strings.NewReader("x"), broken}, -1
 		req.GetBody = func() (io.ReadCloser, error) { return req.Body, nil }
 		_, err := rt.RoundTrip(req)
 		if _, asked := errors.AsType[*failover.Error](err); !errors.Is(err, broken) || asked {
@@ -1166,15 +1133,6 @@ func TestTransport_BodyFailsToClose(t *testing.T) {
 		}
 	})
 }
-
-// A failsToClose fails to close.
-type failsToClose struct {
-	io.Reader
-
-	err error
-}
-
-func (b *failsToClose) Close() error { return b.err }
 
 // A slowReader thinks for a while before each Read.
 type slowReader struct{ *strings.Reader }
